@@ -1,0 +1,199 @@
+"""The unit of dispatch and of resume, its attempts, and how an attempt can end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from autotuner.spec.server import Footprint, ServerConfig, Value
+from autotuner.spec.workload import Level, Workload
+
+__all__ = [
+    "Attempt",
+    "Cancelled",
+    "Completed",
+    "Experiment",
+    "Failed",
+    "FailureKind",
+    "Outcome",
+    "Phase",
+    "Timeouts",
+    "content_id",
+]
+
+
+def content_id(content: object, length: int = 10) -> str:
+    """Hex digest of a JSON-able value; equal content gives an equal id on any machine."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+class Phase(StrEnum):
+    """Where an attempt is, in order."""
+
+    PREFLIGHT = "preflight"
+    SERVER_START = "server_start"
+    WARMUP = "warmup"
+    LOAD = "load"
+    STOP = "stop"
+
+
+class FailureKind(StrEnum):
+    """Why an experiment has no complete result.
+
+    A retryable kind may succeed on another slot; for the others a second attempt would
+    end in the same way and only burn GPU time.
+    """
+
+    CONFIG_REJECTED = "config_rejected"
+    """The engine refused a flag, a value or a combination."""
+    OUT_OF_MEMORY_AT_LOAD = "out_of_memory_at_load"
+    """Weights or KV cache do not fit."""
+    OUT_OF_MEMORY_UNDER_LOAD = "out_of_memory_under_load"
+    """The server fitted, then ran out while serving."""
+    MODEL_NOT_FOUND = "model_not_found"
+    """The model or its tokenizer cannot be read."""
+    LAUNCH_FAILED = "launch_failed"
+    """The program could not be started at all: missing, or not executable."""
+    PORT_TAKEN = "port_taken"
+    """Another process took the port between its choice and its use."""
+    LAUNCH_TIMEOUT = "launch_timeout"
+    """Not ready within ``timeouts.start_s``."""
+    SERVER_CRASHED = "server_crashed"
+    """The server's process ended, at start or under load, for no reason known above."""
+    SERVER_HUNG = "server_hung"
+    """The server's process lives and answers no request."""
+    BENCH_FAILED = "bench_failed"
+    """The load generator ended without measuring, while the server was well."""
+    REQUESTS_FAILED = "requests_failed"
+    """The server lives and answers requests with errors, at warm-up or in a level."""
+    ACTOR_LOST = "actor_lost"
+    """The Ray actor died; its node lives."""
+    NODE_LOST = "node_lost"
+    """The node left the cluster."""
+    DIRTY_GPU = "dirty_gpu"
+    """The devices held foreign memory before the start."""
+    INTERNAL_ERROR = "internal_error"
+    """A bug in autotuner; the evidence is its traceback."""
+
+    @property
+    def retryable(self) -> bool:
+        return self in _RETRYABLE
+
+
+_RETRYABLE = frozenset(
+    {
+        FailureKind.PORT_TAKEN,
+        FailureKind.LAUNCH_TIMEOUT,
+        FailureKind.SERVER_CRASHED,
+        FailureKind.SERVER_HUNG,
+        FailureKind.BENCH_FAILED,
+        FailureKind.ACTOR_LOST,
+        FailureKind.NODE_LOST,
+        FailureKind.DIRTY_GPU,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """Every expected level was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt has no complete result, and this is why."""
+
+    kind: FailureKind
+    phase: Phase
+    message: str
+    """One sentence for the user."""
+    evidence: str = ""
+    """The log line, exit status or log tail that says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Stopped by the user or by the end of the study; says nothing about the configuration."""
+
+    reason: str
+
+
+Outcome = Completed | Failed | Cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Deadline of each phase, in seconds. ``level_grace_s`` comes on top of a level's stop rule."""
+
+    start_s: float = 600.0
+    warmup_s: float = 300.0
+    level_grace_s: float = 120.0
+    stop_s: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One server configuration under all workloads of the study."""
+
+    id: str
+    """Hash of the resolved content: equal id, equal measurement."""
+    index: int
+    """Place in the plan, from 0."""
+    parameters: Mapping[str, Value]
+    """The point of the search space, for tables and rows."""
+    server: ServerConfig
+    workloads: tuple[Workload, ...]
+    footprint: Footprint
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        return tuple(level for workload in self.workloads for level in workload.levels)
+
+    @property
+    def label(self) -> str:
+        """The parameters in one line, e.g. ``max-num-seqs=16 enforce-eager``."""
+        words = [
+            name if value is True else f"{name}={'off' if value is False else value}"
+            for name, value in self.parameters.items()
+        ]
+        return " ".join(words) or "defaults"
+
+    @staticmethod
+    def id_of(
+        server: ServerConfig,
+        workloads: tuple[Workload, ...],
+        footprint: Footprint,
+        bench: Mapping[str, object],
+    ) -> str:
+        """Id of an experiment with this content."""
+        return content_id(
+            {
+                "server": asdict(server),
+                "workloads": [asdict(workload) for workload in workloads],
+                "footprint": asdict(footprint),
+                "bench": dict(bench),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The n-th try of an experiment, counted from 1 over the life of the study's folder."""
+
+    study_id: str
+    experiment: Experiment
+    number: int
+
+    @property
+    def id(self) -> str:
+        """Unique in the study, fit for a file name, a container and a served model's name."""
+        return f"{self.experiment.id}-a{self.number}"
+
+    @property
+    def served_name(self) -> str:
+        """The model name that only this attempt's server answers to."""
+        return f"autotuner-{self.study_id}-{self.id}"

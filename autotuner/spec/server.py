@@ -1,0 +1,68 @@
+"""What is served: one configuration of an inference server, and the hardware it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["CpuPlan", "Footprint", "Model", "ServerConfig", "Value"]
+
+Value = bool | int | float | str | None
+"""A flag's value. ``True`` is a bare flag; ``False`` and ``None`` omit it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The model that the server loads and the tokenizer that counts its tokens."""
+
+    path: str
+    """A folder on the node (absolute) or a hub id."""
+    tokenizer: str
+    """A folder on the node (absolute) or a hub id; the load generator shapes prompts with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CpuPlan:
+    """CPUs of one experiment: how many Ray reserves, and which the processes may run on.
+
+    Empty sets leave the affinity as it is. Where a set is given, the experiment has its
+    node to itself: two experiments pinned to the same CPUs would measure each other.
+    """
+
+    reserve: int = 1
+    server: tuple[int, ...] = ()
+    load: tuple[int, ...] = ()
+
+    @property
+    def pinned(self) -> bool:
+        return bool(self.server or self.load)
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What one experiment takes of a cluster."""
+
+    gpus_per_node: int
+    nodes: int = 1
+    cpus: CpuPlan = field(default_factory=CpuPlan)
+
+    @property
+    def gpus(self) -> int:
+        return self.gpus_per_node * self.nodes
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Everything that decides how a server starts, apart from its port and its name."""
+
+    engine: str
+    model: Model
+    flags: Mapping[str, Value]
+    """Flag name as the engine spells it, without leading dashes."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    executable: str | None = None
+    """Program of the engine; None means the engine's own default."""
+    command: tuple[str, ...] = ()
+    """Template of a ``custom`` engine, with ``{host}``, ``{port}``, ``{model}`` and
+    ``{served_name}``."""
+    launcher: str = "process"

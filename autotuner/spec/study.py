@@ -1,0 +1,143 @@
+"""A study: the user's file as frozen values, every default filled in and every path absolute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from autotuner.spec.experiment import Timeouts
+from autotuner.spec.objective import Constraint, Objective
+from autotuner.spec.server import CpuPlan, Model, Value
+from autotuner.spec.workload import Workload
+
+__all__ = [
+    "ENVIRONMENT_PREFIX",
+    "Axis",
+    "BenchConfig",
+    "Condition",
+    "EngineConfig",
+    "Exclusion",
+    "Operator",
+    "ParameterRef",
+    "Resources",
+    "StudySpec",
+]
+
+ENVIRONMENT_PREFIX = "env."
+"""A parameter of this prefix is an environment variable, e.g. ``env.OMP_NUM_THREADS``."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """The engine and what all experiments share of it."""
+
+    name: str
+    executable: str | None = None
+    flags: Mapping[str, Value] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BenchConfig:
+    """The load generator."""
+
+    name: str = "genai-bench"
+    executable: str | None = None
+    """Program on the node; None means the load generator's own search."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One dimension of the search space.
+
+    A plain parameter has points of one entry each; tied parameters change together, so
+    that each point sets several of them.
+    """
+
+    name: str
+    points: tuple[Mapping[str, Value], ...]
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for point in self.points for name in point))
+
+
+class Operator(StrEnum):
+    """How a condition compares a parameter with its operand."""
+
+    EQUALS = "equals"
+    NOT_EQUALS = "not_equals"
+    ONE_OF = "one_of"
+    LESS_THAN = "less_than"
+    AT_MOST = "at_most"
+    GREATER_THAN = "greater_than"
+    AT_LEAST = "at_least"
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterRef:
+    """An operand that is another parameter's (or fixed flag's) value."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """``parameter operator operand``; false where either side is absent."""
+
+    parameter: str
+    operator: Operator
+    operand: Value | tuple[Value, ...] | ParameterRef
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """A combination is dropped from the plan when all conditions hold."""
+
+    conditions: tuple[Condition, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What each experiment reserves; ``gpus`` None means derived from the parallel sizes."""
+
+    gpus: int | None = None
+    cpus: CpuPlan = field(default_factory=CpuPlan)
+
+
+@dataclass(frozen=True, slots=True)
+class StudySpec:
+    """Everything a study file says. Build it with `StudySpec.from_file`."""
+
+    name: str
+    engine: EngineConfig
+    model: Model
+    axes: tuple[Axis, ...]
+    workloads: tuple[Workload, ...]
+    objective: Objective
+    constraints: tuple[Constraint, ...] = ()
+    exclusions: tuple[Exclusion, ...] = ()
+    launcher: str = "process"
+    bench: BenchConfig = field(default_factory=BenchConfig)
+    resources: Resources = field(default_factory=Resources)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    max_attempts: int = 2
+    """Attempts per experiment, the first included; only retryable failures use the second."""
+    output: Path = Path("results")
+    """Folder that will hold the results, absolute."""
+    description: str = ""
+
+    @staticmethod
+    def from_file(path: str | Path) -> StudySpec:
+        """Read a YAML or JSON study file.
+
+        Raises:
+            StudyFileError: with every problem of the file, each with line, key, value and fix.
+        """
+        from autotuner.spec.study_file import load_study
+
+        return load_study(Path(path))

@@ -1,0 +1,193 @@
+"""Reads a study file into a `StudySpec`, or says everything that is wrong with it.
+
+Each section is validated by itself, so that a mistake in one does not hide those in the
+others; rules across sections run on whatever could be read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from autotuner.spec.experiment import Timeouts
+from autotuner.spec.server import CpuPlan
+from autotuner.spec.source_lines import Loc, read_source
+from autotuner.spec.study import BenchConfig, Resources, StudySpec
+from autotuner.spec.study_engine import (
+    engine_name,
+    fixed_flags,
+    fixed_places,
+    read_engine,
+    read_model,
+)
+from autotuner.spec.study_exclusions import read_exclusions
+from autotuner.spec.study_objective import read_constraints, read_objective
+from autotuner.spec.study_parameters import SearchSpace, read_parameters
+from autotuner.spec.study_paths import StudyPaths
+from autotuner.spec.study_problems import Problems, unknown_name
+from autotuner.spec.study_schema import BenchSection, ResourcesSection, TimeoutsSection
+from autotuner.spec.study_values import study_name_fault
+from autotuner.spec.study_workloads import read_workloads
+
+__all__ = ["load_study"]
+
+_LAUNCHERS = ("process",)
+_REQUIRED = {
+    "study": "study: quickstart",
+    "engine": "engine: {name: vllm}",
+    "model": "model: ../models/llama",
+    "workloads": "workloads: [{scenario: 'D(100,100)', concurrency: [1, 8], stop: {seconds: 60}}]",
+    "objective": "objective: {name: maximize_throughput, over: best}",
+}
+_OPTIONAL = (
+    "description",
+    "launcher",
+    "parameters",
+    "exclude",
+    "constraints",
+    "resources",
+    "timeouts",
+    "bench",
+    "max_attempts",
+    "output",
+)
+
+
+def load_study(path: Path) -> StudySpec:
+    """Read a study file: ``.json`` as JSON, any other suffix as YAML.
+
+    Raises:
+        StudyFileError: with every problem of the file, each with line, key, value and fix.
+    """
+    return _StudyReader(Problems(read_source(path))).study()
+
+
+class _StudyReader:
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+        self._paths = StudyPaths(problems)
+        # A key without a value says no more than a key that is left out.
+        self._data = {k: v for k, v in problems.source.data.items() if v is not None}
+
+    def study(self) -> StudySpec:
+        """The study.
+
+        Raises:
+            StudyFileError: with everything that any section complained about.
+        """
+        data, problems, paths = self._data, self._problems, self._paths
+        self._check_keys()
+        engine = read_engine(data["engine"], problems, paths) if "engine" in data else None
+        model = read_model(data["model"], problems, paths) if "model" in data else None
+        workloads = (
+            read_workloads(data["workloads"], problems, paths) if "workloads" in data else None
+        )
+        resources = self._resources()
+        objective = (
+            read_objective(data["objective"], problems, workloads, resources.gpus)
+            if "objective" in data
+            else None
+        )
+        space = self._space()
+        name = self._name()
+        optional: dict[str, Any] = {
+            "constraints": read_constraints(data.get("constraints"), problems, resources.gpus),
+            "exclusions": read_exclusions(data.get("exclude"), problems, space),
+            "launcher": self._launcher(),
+            "bench": self._bench(),
+            "timeouts": self._timeouts(),
+            "max_attempts": self._max_attempts(),
+            "output": self._output(name),
+            "description": self._text("description"),
+        }
+        if problems or engine is None or model is None or workloads is None or objective is None:
+            raise problems.error()
+        return StudySpec(
+            name, engine, model, space.axes, workloads, objective, resources=resources, **optional
+        )
+
+    def _check_keys(self) -> None:
+        allowed = (*_REQUIRED, *_OPTIONAL)
+        for key in self._problems.source.data:
+            if key not in allowed:
+                self._problems.add((key,), unknown_name(key, allowed))
+        for key, example in _REQUIRED.items():
+            if key not in self._data:
+                state = "has no value" if key in self._problems.source.data else "is missing"
+                fix = f"this key {state}; write for instance `{example}`"
+                self._problems.add((key,), fix, show=False)
+
+    def _text(self, key: str) -> str:
+        value = self._data.get(key, "")
+        if isinstance(value, str):
+            return value
+        self._problems.add((key,), "write this as text, in quotes")
+        return ""
+
+    def _name(self) -> str:
+        name = self._text("study")
+        given = isinstance(self._data.get("study"), str)
+        if given and (fix := study_name_fault(name)) is not None:
+            self._problems.add(("study",), fix)
+        return name
+
+    def _space(self) -> SearchSpace:
+        space = read_parameters(
+            self._data.get("parameters"),
+            self._problems,
+            fixed_places(self._problems),
+            engine_name(self._problems),
+        )
+        values = {**fixed_flags(self._problems), **space.values}
+        return SearchSpace(space.axes, values, space.tied)
+
+    def _resources(self) -> Resources:
+        content = self._data.get("resources", {})
+        section = self._problems.validated(ResourcesSection, content, ("resources",))
+        if section is None or section.cpus is None:
+            return Resources(section.gpus if section is not None else None)
+        cpus = section.cpus
+        both = sorted(set(cpus.server) & set(cpus.load))
+        if both:
+            fix = f"server and load must not share CPUs, but both have {both[0]}"
+            self._problems.add(("resources", "cpus", "load"), fix)
+        pinned = len({*cpus.server, *cpus.load})
+        reserve = cpus.reserve or pinned or CpuPlan().reserve
+        return Resources(section.gpus, CpuPlan(reserve, cpus.server, cpus.load))
+
+    def _timeouts(self) -> Timeouts:
+        content = self._data.get("timeouts", {})
+        section = self._problems.validated(TimeoutsSection, content, ("timeouts",))
+        return Timeouts(**section.model_dump(exclude_none=True)) if section else Timeouts()
+
+    def _bench(self) -> BenchConfig:
+        content = self._data.get("bench")
+        if content is None:
+            return BenchConfig()
+        content = {"name": content} if isinstance(content, str) else content
+        section = self._problems.validated(BenchSection, content, ("bench",))
+        if section is None:
+            return BenchConfig()
+        loc: Loc = ("bench", "executable")
+        return BenchConfig(section.name, self._paths.program(section.executable, loc))
+
+    def _launcher(self) -> str:
+        launcher = self._data.get("launcher", _LAUNCHERS[0])
+        if launcher not in _LAUNCHERS:
+            fix = f"unknown launcher; there is only: {', '.join(_LAUNCHERS)}"
+            self._problems.add(("launcher",), fix)
+        return str(launcher)
+
+    def _max_attempts(self) -> int:
+        attempts = self._data.get("max_attempts", 2)
+        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+            fix = "write a whole number of at least 1, without quotes; the first attempt counts"
+            self._problems.add(("max_attempts",), fix)
+            return 1
+        return attempts
+
+    def _output(self, name: str) -> Path:
+        given = self._text("output")
+        if not given:
+            return Path.cwd() / "results" / name
+        return Path(self._paths.absolute(given, ("output",)))

@@ -1,0 +1,252 @@
+"""The sections of a study file, as written: which keys exist and what each takes.
+
+Rules that look at more than one section are in `study_file` and its neighbours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from autotuner.spec.study_problems import flow_text, unknown_name
+from autotuner.spec.study_values import cpu_numbers, flag_value_fault, scenario_fault
+
+__all__ = [
+    "BenchSection",
+    "CpuSection",
+    "EngineSection",
+    "LevelSection",
+    "ModelSection",
+    "ObjectiveSection",
+    "ResourcesSection",
+    "TimeoutsSection",
+    "WorkloadSection",
+]
+
+OBJECTIVES = ("minimize_latency", "maximize_throughput", "minimize_ttft", "minimize_tpot")
+TASK = "text-to-text"
+
+
+def fault(fix: str) -> PydanticCustomError:
+    """An error whose text reaches the user as it is."""
+    # Braces would be read as placeholders of a template, so the text is passed as a value.
+    return PydanticCustomError("study", "{fix}", {"fix": fix})
+
+
+def _flag_value(value: object) -> object:
+    if (fix := flag_value_fault(value)) is not None:
+        raise fault(fix)
+    return value
+
+
+def _environment_value(value: object) -> object:
+    if value is None:
+        raise fault('an environment variable is text; write "" for an empty one, or leave it out')
+    if isinstance(value, dict | list):
+        raise fault("an environment variable is text; put the value in quotes")
+    return _flag_value(value)
+
+
+def _command(value: object) -> object:
+    if isinstance(value, str):
+        raise fault("write a list of words, as nothing is run through a shell: [word, word, ...]")
+    return value
+
+
+def _command_word(value: object) -> object:
+    if isinstance(value, dict) and len(value) == 1 and list(value.values()) == [None]:
+        raise fault(
+            f'put a placeholder in quotes, or YAML reads a mapping: "{{{next(iter(value))}}}"'
+        )
+    return value
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _unique(values: list[int]) -> list[int]:
+    repeated = sorted({value for value in values if values.count(value) > 1})
+    if repeated:
+        raise fault(f"each concurrency may stand here once; remove the second {repeated[0]}")
+    return values
+
+
+def _scenario(value: str) -> str:
+    scenario = re.sub(r"\s+", "", value)
+    if (fix := scenario_fault(scenario)) is not None:
+        raise fault(fix)
+    return scenario
+
+
+def _task(value: str) -> str:
+    if value != TASK:
+        raise fault(f"only {TASK} can be measured for now; leave this key out")
+    return value
+
+
+def _cpu_set(value: object) -> object:
+    items: list[int | str] = []
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, bool) or not isinstance(item, int | str):
+            raise fault('write CPU numbers: "0-3,8" or [0, 1, 2] or 5')
+        items.append(item)
+    try:
+        return cpu_numbers(items)
+    except ValueError as error:
+        raise fault(str(error)) from None
+
+
+def _cpus(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return {"reserve": value}
+    if not isinstance(value, dict | None):
+        raise fault('write a whole number of CPUs, such as 2, or {server: "0-3", load: "4-5"}')
+    return value
+
+
+def _choice(*options: str, what: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if value not in options:
+            raise fault(unknown_name(value, options, what))
+        return value
+
+    return AfterValidator(check)
+
+
+def example(value: object, **limits: Any) -> Any:
+    """A field with an example for its error messages, and pydantic's limits."""
+    text = value if isinstance(value, str) else flow_text(value)
+    return Field(examples=[text], **limits)
+
+
+Text = Annotated[str, Field(min_length=1)]
+FlagValue = Annotated[Any, AfterValidator(_flag_value)]
+EnvironmentValue = Annotated[Any, AfterValidator(_environment_value)]
+CommandWord = Annotated[Text, BeforeValidator(_command_word)]
+CpuSet = Annotated[tuple[int, ...], BeforeValidator(_cpu_set)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """Base of all sections: no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    hints: ClassVar[Mapping[str, str]] = {}
+    """A wrong key that people are likely to write -> what to write instead."""
+
+
+class EngineSection(Section):
+    name: Text = example("vllm")
+    executable: Text | None = example("vllm", default=None)
+    flags: dict[str, FlagValue] | None = example("{dtype: bfloat16}", default=None)
+    environment: dict[str, EnvironmentValue] | None = example('{NAME: "1"}', default=None)
+    command: Annotated[list[CommandWord] | None, BeforeValidator(_command)] = example(
+        '[python, serve.py, --port, "{port}"]', default=None
+    )
+
+    hints = {
+        "env": "unknown key; did you mean `environment`?",
+        "args": "unknown key; did you mean `flags`?",
+        "parameters": "unknown key here; `parameters` stands at the top level of the file",
+    }
+
+
+class ModelSection(Section):
+    path: Text = example("../models/llama")
+    tokenizer: Text | None = example("../models/llama", default=None)
+
+
+class DatasetSection(Section):
+    path: Text | None = example("prompts.csv", default=None)
+    config: Text | None = example("dataset.json", default=None)
+    prompt_column: Text | None = example("prompt", default=None)
+
+
+_SECONDS_HINT = "unknown key; did you mean `seconds`?"
+_REQUESTS_HINT = "unknown key; did you mean `requests`?"
+
+
+class StopSection(Section):
+    seconds: Seconds = example(60)
+    requests: int | None = example(64, default=None, ge=1)
+
+    hints = {
+        "max_time": _SECONDS_HINT,
+        "max_time_per_run": _SECONDS_HINT,
+        "max_time_per_iteration": _SECONDS_HINT,
+        "max_seconds": _SECONDS_HINT,
+        "time": _SECONDS_HINT,
+        "duration": _SECONDS_HINT,
+        "minutes": "unknown key; did you mean `seconds`? One minute is `seconds: 60`",
+        "max_requests": _REQUESTS_HINT,
+        "max_requests_per_run": _REQUESTS_HINT,
+        "max_requests_per_iteration": _REQUESTS_HINT,
+    }
+
+
+class WorkloadSection(Section):
+    scenario: Annotated[str, AfterValidator(_scenario)] = example('"D(100,100)"')
+    concurrency: Annotated[
+        list[Annotated[int, Field(ge=1)]], BeforeValidator(_listed), AfterValidator(_unique)
+    ] = example([1, 8], min_length=1)
+    stop: StopSection = example("{seconds: 60}")
+    name: Text | None = example("chat", default=None)
+    task: Annotated[str, AfterValidator(_task)] = example(TASK, default=TASK)
+    dataset: DatasetSection | None = example("{path: prompts.csv}", default=None)
+    request: dict[str, Any] | None = example("{temperature: 0.0}", default=None)
+    warmup_requests: int | None = example(8, default=None, ge=0)
+
+    hints = {
+        "traffic_scenarios": "unknown key; did you mean `scenario`? It takes one scenario",
+        "num_concurrency": "unknown key; did you mean `concurrency`?",
+    }
+
+
+class LevelSection(Section):
+    concurrency: int | None = example(8, default=None, ge=1)
+    workload: Text | None = example("chat", default=None)
+
+
+class ObjectiveSection(Section):
+    name: Annotated[str, _choice(*OBJECTIVES, what="objective")] = example("maximize_throughput")
+    statistic: Text | None = example("mean", default=None)
+    per_gpu: bool = example(False, default=False)
+    at: LevelSection | None = example("{concurrency: 8}", default=None)
+    over: Annotated[str, _choice("best", "worst", what="choice")] | None = example(
+        "best", default=None
+    )
+
+    hints = {
+        "concurrency": "unknown key here; write `at: {concurrency: 8}`",
+        "workload": "unknown key here; write `at: {workload: chat}`",
+        "metric": "unknown key; the objective's `name` says which metric it is",
+    }
+
+
+class CpuSection(Section):
+    reserve: int | None = example(2, default=None, ge=1)
+    server: CpuSet = example('"0-3"', default=())
+    load: CpuSet = example('"4-5"', default=())
+
+
+class ResourcesSection(Section):
+    gpus: int | None = example(1, default=None, ge=0)
+    cpus: Annotated[CpuSection | None, BeforeValidator(_cpus)] = example(2, default=None)
+
+
+class TimeoutsSection(Section):
+    start_s: Seconds | None = example(600, default=None)
+    warmup_s: Seconds | None = example(300, default=None)
+    level_grace_s: Seconds | None = example(120, default=None)
+    stop_s: Seconds | None = example(20, default=None)
+
+
+class BenchSection(Section):
+    name: Text = example("genai-bench")
+    executable: Text | None = example("genai-bench", default=None)
