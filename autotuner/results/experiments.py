@@ -1,0 +1,78 @@
+"""The row of one attempt: what it was, how it ended, and the facts of where it ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from autotuner.results.schema import SCHEMA_VERSION, ParameterColumn
+from autotuner.spec.experiment import Attempt, Cancelled, Completed, Failed, Outcome
+
+__all__ = ["cpu_set", "experiment_row"]
+
+
+def experiment_row(
+    attempt: Attempt,
+    outcome: Outcome,
+    *,
+    study: str,
+    parameters: Iterable[ParameterColumn],
+    facts: Mapping[str, object],
+) -> dict[str, object]:
+    """The row of `experiments_schema` for an attempt that has ended.
+
+    Args:
+        study: Name of the study.
+        parameters: The study's parameter columns.
+        facts: Columns that only the node and the driver know, e.g. ``host`` or ``started_at``.
+            ``simulated`` is required; a fact wins over what the experiment planned, so that
+            ``cpus_server`` is the set that was used.
+    """
+    experiment = attempt.experiment
+    server, cpus = experiment.server, experiment.footprint.cpus
+    planned: dict[str, object] = {
+        "engine": server.engine,
+        "model": server.model.path,
+        "launcher": server.launcher,
+        "gpus": experiment.footprint.gpus,
+        "cpu_reserve": cpus.reserve,
+        "cpus_server": cpu_set(cpus.server),
+        "cpus_load": cpu_set(cpus.load),
+    }
+    identity: dict[str, object] = {
+        "schema_version": SCHEMA_VERSION,
+        "study_id": attempt.study_id,
+        "study": study,
+        "experiment_id": experiment.id,
+        "attempt_id": attempt.id,
+        "attempt": attempt.number,
+        "label": experiment.label,
+    }
+    point = {c.column: c.render(experiment.parameters.get(c.parameter)) for c in parameters}
+    return {**planned, **facts, **identity, **_outcome_columns(outcome), **point}
+
+
+def cpu_set(cpus: Sequence[int]) -> str | None:
+    """CPU numbers in the kernel's list form, e.g. ``0-3,8``; None for no set."""
+    ranges: list[list[int]] = []
+    for cpu in sorted(set(cpus)):
+        if ranges and cpu == ranges[-1][-1] + 1:
+            ranges[-1][1:] = [cpu]
+        else:
+            ranges.append([cpu])
+    return ",".join("-".join(map(str, ends)) for ends in ranges) or None
+
+
+def _outcome_columns(outcome: Outcome) -> dict[str, object]:
+    match outcome:
+        case Completed():
+            return {"outcome": "completed"}
+        case Cancelled(reason=reason):
+            return {"outcome": "cancelled", "failure_message": reason}
+        case Failed(kind=kind, phase=phase, message=message, evidence=evidence):
+            return {
+                "outcome": "failed",
+                "failure_kind": kind.value,
+                "failure_phase": phase.value,
+                "failure_message": message,
+                "evidence": evidence or None,
+            }

@@ -1,0 +1,134 @@
+"""Files of a results folder: their names, reading them, and writing them whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from autotuner.errors import OutputError
+
+__all__ = [
+    "StudyPaths",
+    "read_tables",
+    "result_files",
+    "write_table",
+    "write_text",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPaths:
+    """Every name in a results folder."""
+
+    root: Path
+
+    @property
+    def study(self) -> Path:
+        return self.root / "study.json"
+
+    @property
+    def requests(self) -> Path:
+        return self.root / "requests"
+
+    @property
+    def levels(self) -> Path:
+        return self.root / "levels"
+
+    @property
+    def experiments(self) -> Path:
+        return self.root / "experiments"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    def requests_file(self, attempt_id: str, index: int) -> Path:
+        return self.requests / f"{attempt_id}-{index:02d}.parquet"
+
+    def level_file(self, attempt_id: str, index: int) -> Path:
+        """``index``: place of the level among those that its experiment expects, from 0."""
+        return self.levels / f"{attempt_id}-{index:02d}.parquet"
+
+    def experiment_file(self, attempt_id: str) -> Path:
+        return self.experiments / f"{attempt_id}.parquet"
+
+    def log_dir(self, attempt_id: str) -> Path:
+        return self.logs / attempt_id
+
+
+def read_tables(folder: Path, schema: pa.Schema) -> pa.Table:
+    """All rows of a folder's Parquet files, in order of file name; no rows without files.
+
+    Raises:
+        OutputError: naming the file that cannot be read or has another schema.
+    """
+    tables = [schema.empty_table()]
+    for path in result_files(folder):
+        try:
+            # Several times quicker for small files than pq.read_table, which builds a dataset.
+            with pq.ParquetFile(path) as file:
+                table = file.read(use_threads=False)
+        except (OSError, pa.ArrowException) as error:
+            raise OutputError(f"{path} cannot be read: {error}") from error
+        if not table.schema.equals(schema) or table.schema.metadata != schema.metadata:
+            raise OutputError(f"{path} does not belong to this study; was it copied here?")
+        tables.append(table)
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def result_files(folder: Path) -> list[Path]:
+    """Parquet files of a folder by name, without those still being written."""
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.glob("*.parquet") if not p.name.startswith("."))
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file atomically.
+
+    Raises:
+        OutputError: when the disk refuses.
+    """
+    _write_atomically(path, lambda file: pq.write_table(table, file))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file atomically.
+
+    Raises:
+        OutputError: when the disk refuses.
+    """
+    _write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def _write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    # A leading dot and no .parquet ending: no glob and no dataset reader picks it up.
+    hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with hidden.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        hidden.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error}") from error
+    finally:
+        with suppress(OSError):
+            hidden.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    # The rename itself survives a power loss only once the folder is on disk.
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

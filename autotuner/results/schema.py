@@ -1,0 +1,273 @@
+"""The Arrow schemas of the three row kinds, and the columns of the search parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import pyarrow as pa
+
+from autotuner.errors import PlanError
+from autotuner.spec.objective import STATISTICS
+from autotuner.spec.server import Value
+from autotuner.spec.study import Axis
+
+__all__ = [
+    "DISTRIBUTIONS",
+    "LEVELS",
+    "REQUESTS",
+    "SCHEMA_VERSION",
+    "ParameterColumn",
+    "ParameterType",
+    "experiments_schema",
+    "file_schema",
+    "parameter_columns",
+    "table_of",
+]
+
+# 1: requests, levels and experiments as below.
+SCHEMA_VERSION = 1
+
+DISTRIBUTIONS = ("ttft_s", "tpot_s", "e2e_latency_s")
+"""Columns of the request rows that a level row summarises with each of `STATISTICS`."""
+
+_UTC_US = pa.timestamp("us", tz="UTC")
+
+_IDS = [
+    pa.field("experiment_id", pa.string(), nullable=False),
+    pa.field("attempt_id", pa.string(), nullable=False),
+]
+_LEVEL = [
+    pa.field("workload", pa.string(), nullable=False),
+    pa.field("scenario", pa.string(), nullable=False),
+    pa.field("concurrency", pa.int32(), nullable=False),
+    pa.field("repeat", pa.int32(), nullable=False),
+]
+
+REQUESTS = pa.schema(
+    [
+        *_IDS,
+        *_LEVEL,
+        pa.field("request_index", pa.int32(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("started_s", pa.float64(), nullable=False),
+        pa.field("ended_s", pa.float64()),
+        pa.field("ttft_s", pa.float64()),
+        pa.field("tpot_s", pa.float64()),
+        pa.field("e2e_latency_s", pa.float64()),
+        pa.field("input_tokens", pa.int32()),
+        pa.field("output_tokens", pa.int32()),
+        pa.field("reasoning_tokens", pa.int32()),
+        pa.field("error_code", pa.int32()),
+        pa.field("error_message", pa.string()),
+    ]
+)
+"""One row per request, in order of start within its level.
+
+``status`` is ``completed``, ``failed`` or ``cut`` (still in flight when the level ended).
+``started_s`` and ``ended_s`` count from the level's first request start; ``ended_s`` is null
+for a cut request, and a lower bound for a failed one whose end nobody recorded. Latencies and
+token counts are null unless completed.
+``tpot_s = (e2e_latency_s - ttft_s) / (output_tokens - 1)``, null below 2 output tokens.
+"""
+
+LEVELS = pa.schema(
+    [
+        *_IDS,
+        *_LEVEL,
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("started_at", _UTC_US),
+        pa.field("duration_s", pa.float64()),
+        pa.field("requests", pa.int32()),
+        pa.field("requests_completed", pa.int32()),
+        pa.field("requests_failed", pa.int32()),
+        pa.field("requests_cut", pa.int32()),
+        pa.field("error_rate", pa.float64()),
+        pa.field("input_tokens_mean", pa.float64()),
+        pa.field("output_tokens_mean", pa.float64()),
+        pa.field("output_throughput_tok_s", pa.float64()),
+        pa.field("total_throughput_tok_s", pa.float64()),
+        pa.field("output_throughput_tok_s_per_gpu", pa.float64()),
+        pa.field("requests_per_s", pa.float64()),
+        *(pa.field(f"{name}_{s}", pa.float64()) for name in DISTRIBUTIONS for s in STATISTICS),
+        pa.field("simulated", pa.bool_(), nullable=False),
+    ]
+)
+"""One row per expected level of an attempt, measured or not.
+
+``status`` is ``ok``, ``failed`` or ``not_measured``; ``reason`` is null when ok.
+``duration_s`` runs from the first request start to the last end of a completed or failed
+request. ``requests`` counts completed and failed ones, ``error_rate`` is failed / requests.
+Throughputs and latencies are of completed requests alone; percentiles interpolate linearly,
+as numpy does. Every number is null where there is nothing to compute it from; all of them,
+the counts too, are null for a level that was not measured.
+"""
+
+_EXPERIMENT = [
+    pa.field("schema_version", pa.int32(), nullable=False),
+    pa.field("study_id", pa.string(), nullable=False),
+    pa.field("study", pa.string(), nullable=False),
+    *_IDS,
+    pa.field("attempt", pa.int32(), nullable=False),
+    pa.field("label", pa.string(), nullable=False),
+    pa.field("outcome", pa.string(), nullable=False),
+    pa.field("failure_kind", pa.string()),
+    pa.field("failure_phase", pa.string()),
+    pa.field("failure_message", pa.string()),
+    pa.field("evidence", pa.string()),
+    pa.field("engine", pa.string(), nullable=False),
+    pa.field("engine_version", pa.string()),
+    pa.field("model", pa.string(), nullable=False),
+    pa.field("launcher", pa.string(), nullable=False),
+    pa.field("command", pa.string()),
+    pa.field("simulated", pa.bool_(), nullable=False),
+    pa.field("bench", pa.string()),
+    pa.field("bench_version", pa.string()),
+    pa.field("node_id", pa.string()),
+    pa.field("host", pa.string()),
+    pa.field("gpus", pa.int32(), nullable=False),
+    # Parquet calls a list's items "element"; with Arrow's "item" a file would not read back equal.
+    pa.field("gpu_ids", pa.list_(pa.field("element", pa.string()))),
+    pa.field("gpu_model", pa.string()),
+    pa.field("cpu_reserve", pa.int32(), nullable=False),
+    pa.field("cpus_server", pa.string()),
+    pa.field("cpus_load", pa.string()),
+    pa.field("nice", pa.int32()),
+    pa.field("oom_score_adj", pa.int32()),
+    pa.field("omp_num_threads", pa.string()),
+    pa.field("concurrent_attempts", pa.int32()),
+    pa.field("started_at", _UTC_US),
+    pa.field("ended_at", _UTC_US),
+    pa.field("seconds_actor_start", pa.float64()),
+    pa.field("seconds_preflight", pa.float64()),
+    pa.field("seconds_server_start", pa.float64()),
+    pa.field("seconds_warmup", pa.float64()),
+    pa.field("seconds_load", pa.float64()),
+    pa.field("seconds_bench_overhead", pa.float64()),
+    pa.field("seconds_stop", pa.float64()),
+]
+
+
+class ParameterType(StrEnum):
+    """Type of a parameter's column, chosen from all its values in the search space."""
+
+    BOOL = "bool"
+    INT64 = "int64"
+    FLOAT64 = "float64"
+    STRING = "string"
+
+
+_ARROW_TYPES = {
+    ParameterType.BOOL: pa.bool_(),
+    ParameterType.INT64: pa.int64(),
+    ParameterType.FLOAT64: pa.float64(),
+    ParameterType.STRING: pa.string(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterColumn:
+    """Column of one search parameter in the experiment rows."""
+
+    parameter: str
+    column: str
+    type: ParameterType
+
+    @property
+    def field(self) -> pa.Field:
+        return pa.field(self.column, _ARROW_TYPES[self.type])
+
+    def render(self, value: Value) -> Value:
+        """The value as the column stores it; in a string column, numbers and bools as text."""
+        if value is None:
+            return None
+        match self.type:
+            case ParameterType.STRING:
+                return str(value).lower() if isinstance(value, bool) else str(value)
+            case ParameterType.FLOAT64:
+                return float(value)
+            case _:
+                return value
+
+
+def parameter_columns(axes: Sequence[Axis]) -> tuple[ParameterColumn, ...]:
+    """Columns of all parameters, in the order of the axes.
+
+    Raises:
+        PlanError: where two parameters would share a column.
+    """
+    values: dict[str, list[Value]] = {}
+    for axis in axes:
+        for name in axis.parameters:
+            values.setdefault(name, []).extend(point.get(name) for point in axis.points)
+    columns: dict[str, ParameterColumn] = {}
+    for name, seen in values.items():
+        column = _column_name(name)
+        if column in columns:
+            raise PlanError(
+                f"parameters {columns[column].parameter!r} and {name!r} would share the result "
+                f"column {column!r}; rename one of them"
+            )
+        columns[column] = ParameterColumn(name, column, _type_of(seen))
+    return tuple(columns.values())
+
+
+def _column_name(parameter: str) -> str:
+    safe = (c if c.isascii() and c.isalnum() else "_" for c in parameter)
+    return "param_" + "".join(safe)
+
+
+def _type_of(values: Iterable[Value]) -> ParameterType:
+    known = [value for value in values if value is not None]
+    types = {type(value) for value in known}
+    if types == {bool}:
+        return ParameterType.BOOL
+    if types == {int} and all(-(2**63) <= int(value) < 2**63 for value in known):
+        return ParameterType.INT64
+    if types in ({float}, {int, float}):
+        return ParameterType.FLOAT64
+    return ParameterType.STRING
+
+
+def experiments_schema(parameters: Iterable[ParameterColumn]) -> pa.Schema:
+    """Schema of the experiment rows: one per attempt, ended by one column per parameter.
+
+    ``outcome`` is ``completed``, ``failed`` or ``cancelled``; ``command`` is shell-quoted;
+    CPU sets read ``0-3,8``; ``seconds_*`` are durations in seconds, null where not reached.
+    """
+    return pa.schema([*_EXPERIMENT, *(column.field for column in parameters)])
+
+
+def file_schema(schema: pa.Schema, study_id: str) -> pa.Schema:
+    """The schema with the metadata that every Parquet file of the study carries."""
+    return schema.with_metadata(
+        {"autotuner.schema_version": str(SCHEMA_VERSION), "autotuner.study_id": study_id}
+    )
+
+
+def table_of(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
+    """Rows as a table of exactly this schema, in one chunk; absent columns become null.
+
+    Raises:
+        ValueError: for an unknown column, a null where the schema allows none, a number that
+            is not finite, or a time without a zone.
+    """
+    for row in rows:
+        if unknown := sorted(set(row) - set(schema.names)):
+            raise ValueError(f"no such columns: {', '.join(unknown)}")
+        for field in schema:
+            _check_value(field, row.get(field.name))
+    return pa.Table.from_pylist(list(rows), schema=schema).combine_chunks()
+
+
+def _check_value(field: pa.Field, value: object) -> None:
+    if value is None and not field.nullable:
+        raise ValueError(f"column {field.name!r} must not be null")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"column {field.name!r} holds {value}; a missing number is null")
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise ValueError(f"column {field.name!r} holds a time without a zone")

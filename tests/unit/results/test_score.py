@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+
+import pytest
+
+from autotuner.results.aggregate import LevelRow
+from autotuner.results.score import CAVEAT, EntryStatus, Measured, Ranking, rank, unit_of
+from autotuner.results.study_record import ExpectedExperiment
+from autotuner.spec.objective import METRICS, Constraint, Direction, Objective, Over
+from autotuner.spec.workload import Level
+
+LOW, HIGH = Level("chat", "D(100,100)", 1), Level("chat", "D(100,100)", 16)
+
+THROUGHPUT_AT_16 = Objective(
+    "throughput", "output_throughput_tok_s", Direction.MAXIMIZE, concurrency=16
+)
+WORST_LATENCY = Objective(
+    "latency", "e2e_latency_s", Direction.MINIMIZE, statistic="mean", over=Over.WORST
+)
+BEST_THROUGHPUT = Objective(
+    "throughput", "output_throughput_tok_s", Direction.MAXIMIZE, over=Over.BEST
+)
+
+
+def expected(*ids: str) -> tuple[ExpectedExperiment, ...]:
+    return tuple(ExpectedExperiment(id_, f"label {id_}", {}, (LOW, HIGH)) for id_ in ids)
+
+
+def ok(**numbers: float | None) -> LevelRow:
+    return {"status": "ok", "reason": None, **numbers}
+
+
+def bad(status: str, reason: str, **numbers: float | None) -> LevelRow:
+    return {"status": status, "reason": reason, **numbers}
+
+
+def complete(low: LevelRow, high: LevelRow) -> Measured:
+    return Measured("completed", "", {LOW: low, HIGH: high})
+
+
+def throughputs(low: float | None, high: float | None) -> Measured:
+    return complete(ok(output_throughput_tok_s=low), ok(output_throughput_tok_s=high))
+
+
+def latencies(low: float | None, high: float | None) -> Measured:
+    return complete(ok(e2e_latency_s_mean=low), ok(e2e_latency_s_mean=high))
+
+
+def ranked(
+    measured: Mapping[str, Measured], objective: Objective, *constraints: Constraint
+) -> Ranking:
+    return rank(expected(*sorted(measured)), measured, objective, constraints)
+
+
+def winner(ranking: Ranking) -> str | None:
+    return ranking.winner.experiment_id if ranking.winner else None
+
+
+@pytest.mark.parametrize(
+    ("direction", "order"),
+    [(Direction.MAXIMIZE, ["b", "c", "a"]), (Direction.MINIMIZE, ["a", "c", "b"])],
+)
+def test_feasible_experiments_are_ordered_in_the_objectives_direction(
+    direction: Direction, order: list[str]
+) -> None:
+    measured = {"a": throughputs(0, 10), "b": throughputs(0, 30), "c": throughputs(0, 20)}
+    ranking = ranked(measured, replace(THROUGHPUT_AT_16, direction=direction))
+    assert [entry.experiment_id for entry in ranking.entries] == order
+    assert [entry.rank for entry in ranking.entries] == [1, 2, 3]
+    assert ranking.winner is ranking.entries[0]
+
+
+def test_ties_stay_in_plan_order() -> None:
+    measured = {name: throughputs(1, 10) for name in "abc"}
+    ranking = rank(expected("c", "a", "b"), measured, THROUGHPUT_AT_16, ())
+    assert [entry.experiment_id for entry in ranking.entries] == ["c", "a", "b"]
+
+
+def test_feasible_then_infeasible_then_pending() -> None:
+    measured = {
+        "b": Measured("failed", "server_crashed: gone", {}),
+        "c": throughputs(1, 10),
+        "d": Measured(None, "", {LOW: ok(output_throughput_tok_s=1.0)}),
+    }
+    ranking = rank(expected("a", "b", "c", "d"), measured, THROUGHPUT_AT_16, ())
+    assert [(e.experiment_id, e.status) for e in ranking.entries] == [
+        ("c", EntryStatus.FEASIBLE),
+        ("b", EntryStatus.INFEASIBLE),
+        ("a", EntryStatus.PENDING),
+        ("d", EntryStatus.PENDING),
+    ]
+    assert [e.rank for e in ranking.entries] == [1, None, None, None]
+    assert [e.score.reason for e in ranking.pending] == [
+        "not started",
+        "running or interrupted: 1 of 2 levels stored",
+    ]
+
+
+def test_without_a_feasible_experiment_there_is_no_winner_and_no_margin() -> None:
+    ranking = ranked({"a": Measured("failed", "x", {})}, THROUGHPUT_AT_16)
+    assert ranking.winner is None
+    assert ranking.margin_to_next is None
+    assert ranking.margin_to_last is None
+
+
+def test_seed_defect_1_an_experiment_whose_heavy_level_failed_does_not_win() -> None:
+    failing = complete(
+        ok(e2e_latency_s_mean=0.3),
+        bad("failed", "7 of 58 requests failed (12.1 %)", e2e_latency_s_mean=0.2),
+    )
+    ranking = ranked({"failing": failing, "passing": latencies(0.3, 0.7)}, WORST_LATENCY)
+    assert winner(ranking) == "passing"
+    assert ranking.entries[1].score.reason == (
+        "level chat D(100,100) c=16 failed: 7 of 58 requests failed (12.1 %)"
+    )
+
+
+@pytest.mark.parametrize("objective", [THROUGHPUT_AT_16, BEST_THROUGHPUT])
+def test_seed_defect_1_a_failed_level_outside_the_objective_counts_too(
+    objective: Objective,
+) -> None:
+    failing = complete(bad("failed", "errors"), ok(output_throughput_tok_s=99.0))
+    ranking = ranked({"failing": failing, "passing": throughputs(1, 10)}, objective)
+    assert winner(ranking) == "passing"
+
+
+def test_seed_defect_2_a_partial_attempt_does_not_win() -> None:
+    for partial in (
+        Measured("completed", "", {LOW: ok(e2e_latency_s_mean=0.1)}),
+        Measured("failed", "server_crashed: gone", {LOW: ok(e2e_latency_s_mean=0.1)}),
+        Measured(None, "", {LOW: ok(e2e_latency_s_mean=0.1)}),
+        complete(ok(e2e_latency_s_mean=0.1), bad("not_measured", "the server crashed before it")),
+    ):
+        ranking = ranked({"partial": partial, "whole": latencies(0.3, 0.7)}, WORST_LATENCY)
+        assert winner(ranking) == "whole"
+        assert ranking.entries[1].score.feasible is False
+
+
+def test_a_missing_level_is_named_with_its_reason() -> None:
+    lost = complete(bad("not_measured", "the server crashed"), bad("not_measured", "the server"))
+    missing = Measured("completed", "", {LOW: ok(e2e_latency_s_mean=0.1)})
+    ranking = ranked({"a": lost, "b": missing}, WORST_LATENCY)
+    assert [entry.score.reason for entry in ranking.entries] == [
+        "level chat D(100,100) c=1 not measured: the server crashed (and 1 more)",
+        "level chat D(100,100) c=16 has no result",
+    ]
+
+
+@pytest.mark.parametrize("outcome", ["failed", "cancelled"])
+def test_all_levels_ok_without_a_completed_outcome_is_infeasible(outcome: str) -> None:
+    levels = throughputs(1, 99).levels
+    ranking = ranked({"a": Measured(outcome, "why", levels)}, THROUGHPUT_AT_16)
+    (entry,) = ranking.entries
+    assert entry.status is EntryStatus.INFEASIBLE
+    assert entry.score.reason == f"{outcome}: why"
+    assert entry.score.value == 99
+
+
+def test_seed_defect_3_errors_do_not_count_as_fast() -> None:
+    survivors = complete(
+        ok(e2e_latency_s_mean=0.1),
+        bad("failed", "96 of 100 requests failed (96.0 %)", e2e_latency_s_mean=0.1),
+    )
+    ranking = ranked({"broken": survivors, "sound": latencies(0.2, 0.4)}, WORST_LATENCY)
+    assert winner(ranking) == "sound"
+    assert ranking.entries[1].score.value is None
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+@pytest.mark.parametrize("missing", [None, float("inf"), float("-inf"), float("nan")])
+def test_seed_defect_5_a_missing_number_is_never_best(
+    direction: Direction, missing: float | None
+) -> None:
+    measured = {"empty": throughputs(1, missing), "sound": throughputs(1, 10)}
+    ranking = ranked(measured, replace(THROUGHPUT_AT_16, direction=direction))
+    assert winner(ranking) == "sound"
+    score = ranking.entries[1].score
+    assert (score.value, score.feasible) == (None, False)
+    assert score.reason == "chat D(100,100) c=16: output_throughput_tok_s has no value"
+
+
+def test_seed_defect_5_no_score_is_infinite_and_the_ranking_is_strict_json() -> None:
+    measured = {
+        "a": Measured("failed", "x", {}),
+        "b": throughputs(float("inf"), float("nan")),
+        "c": throughputs(1, 0),
+    }
+    ranking = rank(expected(*"abcd"), measured, THROUGHPUT_AT_16, ())
+    json.dumps(asdict(ranking), allow_nan=False)
+    values = [entry.score.value for entry in ranking.entries]
+    assert all(value is None or math.isfinite(value) for value in values)
+
+
+def test_seed_defect_10_one_null_statistic_does_not_discard_the_experiment() -> None:
+    one_token = complete(
+        ok(output_throughput_tok_s=1.0, tpot_s_mean=None, tpot_s_p99=None),
+        ok(output_throughput_tok_s=20.0, tpot_s_mean=None, tpot_s_p99=None),
+    )
+    ranking = ranked({"one_token": one_token, "other": throughputs(1, 10)}, THROUGHPUT_AT_16)
+    assert winner(ranking) == "one_token"
+    assert len(ranking.feasible) == 2
+
+
+def test_a_broken_constraint_makes_infeasible_and_shows_the_value_without_a_rank() -> None:
+    slow = complete(
+        ok(output_throughput_tok_s=1.0, ttft_s_p99=0.1),
+        ok(output_throughput_tok_s=90.0, ttft_s_p99=2.0),
+    )
+    quick = complete(
+        ok(output_throughput_tok_s=1.0, ttft_s_p99=9.0),
+        ok(output_throughput_tok_s=10.0, ttft_s_p99=0.9),
+    )
+    limit = Constraint("ttft_s", "p99", 1.0)
+    ranking = ranked({"slow": slow, "quick": quick}, THROUGHPUT_AT_16, limit)
+    assert winner(ranking) == "quick"
+    loser = ranking.entries[1]
+    assert (loser.rank, loser.score.value) == (None, 90.0)
+    assert loser.score.reason == "chat D(100,100) c=16: ttft_s_p99 is 2, must be <= 1"
+
+
+def test_a_constraint_whose_number_is_missing_is_not_met() -> None:
+    limit = Constraint("tpot_s", "p99", 1.0)
+    ranking = ranked({"a": throughputs(1, 10)}, THROUGHPUT_AT_16, limit)
+    assert "tpot_s_p99 has no value" in ranking.entries[0].score.reason
+
+
+def test_a_score_names_its_unit_and_its_level() -> None:
+    score = ranked({"a": throughputs(30, 20)}, BEST_THROUGHPUT).entries[0].score
+    assert (score.unit, score.level, score.reason) == ("tok/s", "chat D(100,100) c=1", "")
+
+
+def test_every_metric_has_a_unit() -> None:
+    assert all(unit_of(metric) for metric in METRICS)
+
+
+def test_margins_are_fractions_of_the_other_value() -> None:
+    measured = {"a": throughputs(1, 12), "b": throughputs(1, 10), "c": throughputs(1, 6)}
+    ranking = ranked(measured, THROUGHPUT_AT_16)
+    assert ranking.margin_to_next == pytest.approx(0.2)
+    assert ranking.margin_to_last == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("second", [None, 0.0])
+def test_there_is_no_margin_without_a_second_or_over_zero(second: float | None) -> None:
+    ranking = ranked({"a": throughputs(1, 12), "b": throughputs(1, second)}, THROUGHPUT_AT_16)
+    assert ranking.margin_to_next is None
+
+
+def test_every_ranking_says_what_it_cannot_show() -> None:
+    measured = {"a": throughputs(1, 12)}
+    assert ranked(measured, THROUGHPUT_AT_16).caveat == CAVEAT
+    simulated = complete(ok(simulated=True), ok(simulated=True))
+    assert "simulated server" in ranked({"a": simulated}, THROUGHPUT_AT_16).caveat
