@@ -1,0 +1,1 @@
+"""AS WHAT a server starts: a process; later a container or a Kubernetes object."""

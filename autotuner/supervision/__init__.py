@@ -1,0 +1,1 @@
+"""HOW A PROCESS IS KEPT: nothing it starts outlives the one who asked for it."""

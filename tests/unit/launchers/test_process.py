@@ -1,0 +1,87 @@
+import socket
+import sys
+from urllib.parse import urlsplit
+
+import pytest
+
+from autotuner.errors import LaunchError
+from autotuner.launchers.base import LaunchRequest
+from autotuner.launchers.process import ProcessLauncher
+
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "GREETING": "hello"}
+SLEEP = "import os, time; print(os.environ['GREETING'], flush=True); time.sleep(3600)"
+
+
+@pytest.fixture
+def launch(tmp_path):
+    servers = []
+
+    def start(code=SLEEP, *, program=sys.executable, cpus=()):
+        request = LaunchRequest(
+            attempt_id="e-a1",
+            command=lambda host, port: [program, "-c", code, host, str(port)],
+            environment=ENVIRONMENT,
+            folder=tmp_path,
+            cpus=cpus,
+            stop_s=5.0,
+        )
+        servers.append(ProcessLauncher().start(request))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def test_the_server_gets_the_address_that_it_is_then_asked_at(launch, wait_until):
+    server = launch("import sys; print(*sys.argv[1:])")
+    assert wait_until(lambda: server.exit)
+    host, port = server.log_tail().split()
+    assert server.url == f"http://{host}:{port}"
+    assert host == "127.0.0.1"
+
+
+def test_its_port_is_free(launch):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", urlsplit(launch().url).port))
+
+
+def test_it_runs_in_the_environment_and_the_folder_of_the_request(launch, tmp_path, wait_until):
+    server = launch("import os; print(os.environ['GREETING'], os.getcwd())")
+    assert wait_until(lambda: server.exit)
+    assert server.log_tail().split() == ["hello", str(tmp_path)]
+    assert (tmp_path / "server.log").read_text() == server.log_tail()
+
+
+def test_a_live_server_has_no_exit_and_a_stopped_one_has(launch, wait_until):
+    server = launch()
+    assert wait_until(lambda: "hello" in server.log_tail())
+    assert server.exit is None
+    assert isinstance(server.pid, int)
+    stopped = server.stop()
+    assert stopped.ended_by == "stopped"
+    assert server.exit == stopped == server.stop()
+
+
+def test_a_server_that_ends_by_itself_says_how(launch, wait_until):
+    server = launch("raise SystemExit(3)")
+    assert wait_until(lambda: server.exit)
+    assert (server.exit.ended_by, server.exit.returncode) == ("exited", 3)
+
+
+def test_leaving_the_context_stops_the_server(launch):
+    with launch() as server:
+        pass
+    assert server.exit is not None
+
+
+def test_a_missing_program_is_a_launch_error_and_leaves_nothing(launch, tmp_path):
+    with pytest.raises(LaunchError, match="/no/such/program"):
+        launch(program="/no/such/program")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_log_tail_is_the_end_of_the_log(launch, wait_until):
+    server = launch("print('x' * 1000); print('the end')")
+    assert wait_until(lambda: server.exit)
+    assert server.log_tail(8) == "the end\n"
