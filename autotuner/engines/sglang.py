@@ -1,0 +1,99 @@
+"""SGLang: ``python3 -m sglang.launch_server``, or ``sglang serve`` where that is the program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from autotuner.engines import symptoms as known
+from autotuner.engines.base import Engine, flag_arguments, is_python, parallel_size
+from autotuner.engines.symptoms import Symptom
+from autotuner.errors import PlanError
+from autotuner.spec.experiment import FailureKind
+from autotuner.spec.server import ServerConfig, Value
+
+__all__ = ["SglangEngine"]
+
+_SYMPTOMS = (
+    *known.START[:2],
+    Symptom.of(
+        r"not enough memory\b.*(mem-fraction-static|KV cache)",
+        FailureKind.OUT_OF_MEMORY_AT_LOAD,
+        "No memory is left for the KV cache once the weights are loaded (mem-fraction-static).",
+    ),
+    Symptom.of(
+        r"(alloc_\w+ runs|prefill) out of memory",
+        FailureKind.OUT_OF_MEMORY_AT_LOAD,
+        "The KV cache had no room for the requests that the server had taken on.",
+    ),
+    *known.MEMORY,
+    *known.MODEL_FILES,
+    *known.START[2:],
+    *known.CRASHES,
+    known.REFUSED,
+    Symptom.of(
+        r"\bAssertionError: \S",
+        FailureKind.CONFIG_REJECTED,
+        "The engine refused the configuration.",
+    ),
+    Symptom.of(
+        r"(scheduler|detokenizer|child process) .*(died|hit an exception|unexpectedly)"
+        r"|received sigquit from a child process|initialization failed",
+        FailureKind.SERVER_CRASHED,
+        "One of the engine's processes died; the log has no known cause.",
+    ),
+)
+
+
+class SglangEngine(Engine):
+    """SGLang's OpenAI-compatible server."""
+
+    name: ClassVar[str] = "sglang"
+    bench_backend: ClassVar[str] = "sglang"
+    symptoms = _SYMPTOMS
+
+    def command(
+        self, server: ServerConfig, *, host: str, port: int | str, served_name: str
+    ) -> list[str]:
+        self.refuse_command(server)
+        executable = server.executable or "python3"
+        start = [executable, "-m", "sglang.launch_server"]
+        if not is_python(executable):
+            start = [executable, "serve"]
+        return [
+            *start,
+            "--model-path",
+            server.model.path,
+            "--host",
+            host,
+            "--port",
+            str(port),
+            "--served-model-name",
+            served_name,
+            *flag_arguments(server.flags),
+        ]
+
+    def gpus(self, flags: Mapping[str, Value]) -> int:
+        tensor = parallel_size(flags, "tp-size", "tensor-parallel-size", "tp")
+        pipeline = parallel_size(flags, "pp-size", "pipeline-parallel-size", "pp")
+        data = parallel_size(flags, "dp-size", "data-parallel-size", "dp")
+        if not _is_set(flags, "enable-dp-attention"):
+            return tensor * pipeline * data
+        # With attention in parallel, the replicas share the tensor-parallel GPUs.
+        if tensor % data:
+            raise PlanError(f"enable-dp-attention: dp-size {data} does not divide tp-size {tensor}")
+        return tensor * pipeline
+
+    def version_command(self, server: ServerConfig) -> list[str] | None:
+        executable = server.executable or "python3"
+        if not is_python(executable):
+            return [executable, "version"]
+        code = "import importlib.metadata; print(importlib.metadata.version('sglang'))"
+        return [executable, "-c", code]
+
+
+def _is_set(flags: Mapping[str, Value], name: str) -> bool:
+    return any(
+        given.lstrip("-").replace("_", "-") == name and value is True
+        for given, value in flags.items()
+    )

@@ -1,0 +1,48 @@
+"""The simulated engine: our own server, for trying a study out and for testing the product."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import ClassVar
+
+from autotuner.engines import symptoms as known
+from autotuner.engines.base import Engine, flag_arguments, parallel_size
+from autotuner.spec.server import ServerConfig, Value
+
+__all__ = ["SimEngine"]
+
+
+class SimEngine(Engine):
+    """Serves made-up tokens at the pace of a queueing model (`autotuner.engines.sim_model`)."""
+
+    name: ClassVar[str] = "sim"
+    bench_backend: ClassVar[str] = "vllm"
+    simulated: ClassVar[bool] = True
+    symptoms = (*known.MEMORY, *known.START, *known.CRASHES)
+
+    def command(
+        self, server: ServerConfig, *, host: str, port: int | str, served_name: str
+    ) -> list[str]:
+        self.refuse_command(server)
+        return [
+            server.executable or sys.executable,
+            "-m",
+            "autotuner.engines.sim_server",
+            "--model",
+            server.model.path,
+            "--served-model-name",
+            served_name,
+            "--host",
+            host,
+            "--port",
+            str(port),
+            *flag_arguments(server.flags),
+        ]
+
+    def gpus(self, flags: Mapping[str, Value]) -> int:
+        return parallel_size(flags, "tensor-parallel-size")
+
+    def version_command(self, server: ServerConfig) -> list[str] | None:
+        code = "import importlib.metadata; print(importlib.metadata.version('autotuner'))"
+        return [server.executable or sys.executable, "-c", code]

