@@ -1,0 +1,1 @@
+"""HOW IT IS LOADED: one file per load generator, Arrow tables out."""

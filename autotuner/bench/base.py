@@ -1,0 +1,83 @@
+"""What the product asks of a load generator: one record per request, one result per level."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar
+
+from autotuner.results.levels import RequestRecord
+from autotuner.spec.workload import Level, Workload
+
+__all__ = ["LevelLoad", "LoadContext", "LoadGenerator", "Target"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The server under load."""
+
+    url: str
+    """Base URL without ``/v1``, e.g. ``http://127.0.0.1:8000``."""
+    served_name: str
+    tokenizer: str
+    backend: str
+    """genai-bench's name of the API dialect: ``vllm`` or ``sglang``."""
+    api_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadContext:
+    """Where and how the load generator runs on this node."""
+
+    folder: Path
+    """Scratch folder of the attempt; logs that should be kept end in ``.log``."""
+    environment: Mapping[str, str]
+    level_grace_s: float
+    """A level that has not ended this long after its stop rule is given up."""
+    cpus: tuple[int, ...] = ()
+    executable: str | None = None
+    should_stop: Callable[[], str | None] = field(default=lambda: None)
+    """Asked a few times a second: a reason to end now (the server died), or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class LevelLoad:
+    """One level as the load generator saw it."""
+
+    level: Level
+    records: tuple[RequestRecord, ...]
+    started_at: datetime | None
+    """Wall-clock time of the first request, UTC."""
+    failure: str | None = None
+    """Why the level was not run to its stop rule; None if it was."""
+
+
+class LoadGenerator(ABC):
+    """How one tool loads a server. Stateless."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def version(self, context: LoadContext) -> str | None:
+        """Version of the tool on this node, or None where it cannot be told.
+
+        Raises:
+            LaunchError: the tool is not on this node.
+        """
+
+    @abstractmethod
+    def run(
+        self, target: Target, workload: Workload, levels: Sequence[Level], context: LoadContext
+    ) -> Generator[LevelLoad, None, None]:
+        """Load the server at each level in turn and yield each as soon as it has ended.
+
+        Exactly one `LevelLoad` per level, in order, whatever happens: a level that could not
+        be run has a ``failure``. After ``context.should_stop`` gave a reason, the rest are
+        yielded with that reason. Closing the iterator ends the tool.
+
+        Raises:
+            LaunchError: the tool is not on this node.
+        """

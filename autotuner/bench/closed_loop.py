@@ -1,0 +1,147 @@
+"""A small load generator of our own, for tests and for machines without genai-bench.
+
+One thread per user sends a request, waits for its end and sends the next. It starts at once,
+but its threads share one core: above some dozens of users it measures itself. Studies that
+decide something use genai-bench.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Generator, Sequence
+from datetime import UTC, datetime
+
+from autotuner.bench.base import LevelLoad, LoadContext, LoadGenerator, Target
+from autotuner.bench.chat_client import WORD, ask, prompt_of
+from autotuner.results.levels import RequestRecord, RequestStatus
+from autotuner.spec.workload import Level, Workload
+
+__all__ = ["ClosedLoop"]
+
+_POLL_S = 0.02
+_JOIN_S = 5.0
+"""For a user that is just connecting; all others end at once."""
+
+
+class ClosedLoop(LoadGenerator):
+    """Always as many requests in flight as the level says."""
+
+    name = "closed-loop"
+
+    def version(self, context: LoadContext) -> str | None:
+        from autotuner.version import __version__
+
+        return __version__
+
+    def run(
+        self, target: Target, workload: Workload, levels: Sequence[Level], context: LoadContext
+    ) -> Generator[LevelLoad, None, None]:
+        for level in levels:
+            if reason := context.should_stop():
+                yield LevelLoad(level, (), None, reason)
+            else:
+                yield _LevelRun(target, workload, level, context).run()
+
+
+class _LevelRun:
+    def __init__(
+        self, target: Target, workload: Workload, level: Level, context: LoadContext
+    ) -> None:
+        self._target, self._workload, self._level = target, workload, level
+        self._context = context
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._started: dict[int, float] = {}
+        self._records: dict[int, RequestRecord] = {}
+        self._sockets: dict[int, socket.socket] = {}
+
+    def run(self) -> LevelLoad:
+        stop = self._workload.stop
+        tokens_in, self._tokens_out = self._workload.typical_tokens
+        try:
+            self._prompt = prompt_of(self._target, tokens_in, timeout_s=stop.seconds)
+        except OSError:  # the level will tell; its records show what the server answers
+            self._prompt = WORD * tokens_in
+        started_at, self._origin = datetime.now(UTC), time.monotonic()
+        users = [
+            threading.Thread(target=self._user, daemon=True) for _ in range(self._level.concurrency)
+        ]
+        for user in users:
+            user.start()
+        failure = None
+        while not self._enough() and time.monotonic() - self._origin < stop.seconds:
+            if failure := self._context.should_stop():
+                break
+            time.sleep(_POLL_S)
+        with self._lock:
+            self._ended.set()
+            cut = {
+                index: RequestRecord(index, RequestStatus.CUT, started)
+                for index, started in self._started.items()
+                if index not in self._records
+            }
+            records = {**self._records, **cut}
+            for open_socket in self._sockets.values():
+                with contextlib.suppress(OSError):
+                    open_socket.shutdown(socket.SHUT_RDWR)
+        for user in users:
+            user.join(_JOIN_S)
+        ordered = tuple(records[index] for index in sorted(records))
+        return LevelLoad(self._level, ordered, started_at, failure)
+
+    def _enough(self) -> bool:
+        wanted = self._workload.stop.requests
+        return wanted is not None and len(self._records) >= wanted
+
+    def _user(self) -> None:
+        while True:
+            with self._lock:
+                if self._ended.is_set():
+                    return
+                index = len(self._started)
+                self._started[index] = started = time.monotonic() - self._origin
+            record = self._request(index, started)
+            with self._lock:
+                if self._ended.is_set():
+                    return  # already counted as cut
+                self._records[index] = record
+                self._sockets.pop(index, None)
+
+    def _request(self, index: int, started: float) -> RequestRecord:
+        limit_s = self._workload.stop.seconds + self._context.level_grace_s
+        try:
+            answer = ask(
+                self._target,
+                self._prompt,
+                max_tokens=self._tokens_out,
+                timeout_s=limit_s,
+                request=self._workload.request,
+                connected=lambda opened: self._connected(index, opened),
+            )
+        except OSError as error:
+            time.sleep(_POLL_S)  # a dead server refuses thousands of times a second
+            return RequestRecord(
+                index,
+                RequestStatus.FAILED,
+                started,
+                ended_s=time.monotonic() - self._origin,
+                error_message=str(error),
+            )
+        return RequestRecord(
+            index,
+            RequestStatus.COMPLETED,
+            started,
+            ttft_s=answer.ttft_s,
+            e2e_latency_s=answer.e2e_latency_s,
+            input_tokens=answer.input_tokens,
+            output_tokens=answer.output_tokens,
+        )
+
+    def _connected(self, index: int, opened: socket.socket) -> None:
+        with self._lock:
+            if self._ended.is_set():
+                raise ConnectionAbortedError("the level has ended")
+            self._sockets[index] = opened
