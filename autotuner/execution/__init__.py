@@ -1,0 +1,1 @@
+"""WHERE: executors that carry attempts to nodes."""

@@ -1,0 +1,94 @@
+"""Attempts in threads of this process, on this machine: for tests and for debugging."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import socket
+import threading
+from collections.abc import Sequence
+
+from autotuner.execution.base import AttemptLost, Executor, ExecutorEvent, Node, Slot
+from autotuner.node.events import AttemptEnded, AttemptOrder
+from autotuner.node.experiment import run_attempt
+from autotuner.spec.experiment import FailureKind
+
+__all__ = ["LocalExecutor"]
+
+
+class LocalExecutor(Executor):
+    """Runs attempts here. ``gpus`` pretends that many devices; nothing reserves them."""
+
+    def __init__(self, *, gpus: int = 0, cpus: int | None = None) -> None:
+        host = socket.gethostname()
+        self._node = Node("local", host, gpus, cpus or os.cpu_count() or 1)
+        self._events: queue.Queue[tuple[str, ExecutorEvent]] = queue.Queue()
+        self._live: dict[str, _AttemptThread] = {}
+        self._started: list[_AttemptThread] = []
+
+    def nodes(self) -> tuple[Node, ...]:
+        return (self._node,)
+
+    def submit(self, order: AttemptOrder, slot: Slot) -> None:
+        thread = _AttemptThread(order, slot, self._events)
+        self._live[order.attempt.id] = thread
+        self._started = [earlier for earlier in self._started if earlier.is_alive()] + [thread]
+        thread.start()
+
+    def poll(self, timeout_s: float) -> Sequence[tuple[str, ExecutorEvent]]:
+        events: list[tuple[str, ExecutorEvent]] = []
+        with contextlib.suppress(queue.Empty):
+            events.append(self._events.get(timeout=timeout_s))
+            while True:
+                events.append(self._events.get_nowait())
+        return events
+
+    def stop(self, attempt_id: str, reason: str) -> None:
+        if live := self._live.get(attempt_id):
+            live.stop(reason)
+
+    def kill(self, attempt_id: str) -> None:
+        if live := self._live.pop(attempt_id, None):
+            live.stop("killed by the driver")
+            live.tell(AttemptLost(FailureKind.ACTOR_LOST, "killed by the driver"))
+
+    def close(self) -> None:
+        for thread in self._started:
+            thread.stop("the study has ended")
+        for thread in self._started:
+            thread.join()
+
+
+class _AttemptThread(threading.Thread):
+    """One submission. A thread cannot be killed: it is told to stop and no longer heard."""
+
+    def __init__(
+        self, order: AttemptOrder, slot: Slot, events: queue.Queue[tuple[str, ExecutorEvent]]
+    ) -> None:
+        super().__init__(name=order.attempt.id)
+        self._order, self._slot, self._events = order, slot, events
+        self._stop_reason: str | None = None
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def stop(self, reason: str) -> None:
+        self._stop_reason = self._stop_reason or reason
+
+    def tell(self, event: ExecutorEvent) -> None:
+        """Pass the event on, unless the attempt's last one has passed."""
+        with self._lock:
+            if not self._ended:
+                self._ended = isinstance(event, AttemptEnded | AttemptLost)
+                self._events.put((self._order.attempt.id, event))
+
+    def run(self) -> None:
+        gpu_ids = [str(device) for device in range(self._slot.gpus)]
+        try:
+            for event in run_attempt(
+                self._order, gpu_ids=gpu_ids, should_stop=lambda: self._stop_reason
+            ):
+                self.tell(event)
+        except Exception as error:
+            lost = AttemptLost(FailureKind.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
+            self.tell(lost)

@@ -1,0 +1,86 @@
+"""Which experiment goes where. Pure: no Ray, no clock.
+
+Ray's own queue starves wide requests and fragments nodes, so nothing is submitted that does
+not fit now, and every attempt is pinned to the node chosen here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from autotuner.execution.base import Node, Slot
+from autotuner.spec.experiment import Experiment
+from autotuner.spec.server import Footprint
+
+__all__ = ["NodeUse", "fits_some_node", "place"]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeUse:
+    """What is taken of a node."""
+
+    gpus: int = 0
+    cpus: int = 0
+    attempts: int = 0
+    exclusive: bool = False
+
+    def plus(self, slot: Slot) -> NodeUse:
+        return NodeUse(
+            self.gpus + slot.gpus,
+            self.cpus + slot.cpus,
+            self.attempts + 1,
+            self.exclusive or slot.exclusive,
+        )
+
+
+def fits_some_node(footprint: Footprint, nodes: Iterable[Node]) -> bool:
+    """Whether an idle node of the cluster could hold the footprint."""
+    return any(_fits(footprint, node, NodeUse()) for node in nodes)
+
+
+def place(
+    waiting: Sequence[Experiment], nodes: Sequence[Node], taken: Iterable[Slot]
+) -> list[tuple[Experiment, Slot]]:
+    """Choose slots for as many waiting experiments as fit beside what is taken.
+
+    Widest first, so that a wide one never waits behind narrow ones that could run beside it;
+    equals in the order given. Each goes to the node that it fills best, which keeps other
+    nodes whole for wide ones.
+    """
+    use: dict[str, NodeUse] = {node.id: NodeUse() for node in nodes}
+    for slot in taken:
+        use[slot.node.id] = use.get(slot.node.id, NodeUse()).plus(slot)
+    chosen: list[tuple[Experiment, Slot]] = []
+    for experiment in sorted(waiting, key=lambda e: -e.footprint.gpus):
+        node = _best_node(experiment.footprint, nodes, use)
+        if node is not None:
+            slot = _slot(experiment.footprint, node)
+            use[node.id] = use[node.id].plus(slot)
+            chosen.append((experiment, slot))
+    return chosen
+
+
+def _slot(footprint: Footprint, node: Node) -> Slot:
+    cpus = footprint.cpus
+    return Slot(node, footprint.gpus_per_node, cpus.reserve, exclusive=cpus.pinned)
+
+
+def _best_node(
+    footprint: Footprint, nodes: Sequence[Node], use: Mapping[str, NodeUse]
+) -> Node | None:
+    fitting = [node for node in nodes if _fits(footprint, node, use[node.id])]
+    return min(
+        fitting,
+        key=lambda node: (node.gpus - use[node.id].gpus, node.cpus - use[node.id].cpus),
+        default=None,
+    )
+
+
+def _fits(footprint: Footprint, node: Node, use: NodeUse) -> bool:
+    if footprint.nodes > 1 or use.exclusive or (footprint.cpus.pinned and use.attempts):
+        return False
+    return (
+        footprint.gpus_per_node <= node.gpus - use.gpus
+        and footprint.cpus.reserve <= node.cpus - use.cpus
+    )

@@ -1,0 +1,1 @@
+"""ON THE NODE: one attempt from pre-flight to post-flight, without Ray."""

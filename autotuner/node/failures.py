@@ -1,0 +1,77 @@
+"""How an attempt ends before its time: one exception inside the node, one Failed outside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+
+from autotuner.engines.base import Engine
+from autotuner.launchers.base import Server
+from autotuner.spec.experiment import Cancelled, Failed, FailureKind, Outcome, Phase
+from autotuner.supervision.environment import mask_secrets
+
+__all__ = [
+    "AttemptCancelledError",
+    "AttemptFailedError",
+    "log_end",
+    "masked",
+    "server_ended",
+    "soon_ended",
+]
+
+_EVIDENCE_LINES = 30
+_POLL_S = 0.05
+_DYING_S = 3.0
+"""From the first request that a dying server fails to the end of its process, at most."""
+
+
+class AttemptFailedError(Exception):
+    """Carries the outcome from where it is known to where the attempt ends; never leaves node."""
+
+    def __init__(self, failed: Failed) -> None:
+        super().__init__(failed)
+        self.failed = failed
+
+
+class AttemptCancelledError(Exception):
+    """The driver asked for the end; never leaves node."""
+
+    def __init__(self, cancelled: Cancelled) -> None:
+        super().__init__(cancelled)
+        self.cancelled = cancelled
+
+
+def server_ended(server: Server, engine: Engine, phase: Phase, *, ready: bool) -> Failed:
+    """Why a server that has ended did so, by its log or else by its exit."""
+    log = server.log_tail()
+    how = f"the server ended by itself ({server.exit})"
+    if (found := engine.diagnose(log, ready=ready)) is not None:
+        return Failed(found.kind, phase, f"{found.message}; {how}", found.evidence)
+    return Failed(FailureKind.SERVER_CRASHED, phase, how, log_end(log))
+
+
+def soon_ended(server: Server) -> bool:
+    """Whether the server ends within moments of a request that it failed.
+
+    A server whose core has died breaks its connections, or answers with errors, before its
+    process ends: taken at its word, its crash would pass for the fault of the requests.
+    """
+    deadline = time.monotonic() + _DYING_S
+    while server.exit is None and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    return server.exit is not None
+
+
+def masked(outcome: Outcome, secrets: Iterable[str]) -> Outcome:
+    """The outcome without the secrets that a log line among its evidence may show."""
+    if not isinstance(outcome, Failed):
+        return outcome
+    hidden = tuple(secrets)
+    message, evidence = (mask_secrets(t, hidden) for t in (outcome.message, outcome.evidence))
+    return replace(outcome, message=message, evidence=evidence)
+
+
+def log_end(log: str) -> str:
+    """The last lines of a log, as evidence."""
+    return "\n".join(log.splitlines()[-_EVIDENCE_LINES:])

@@ -1,0 +1,116 @@
+"""What an attempt hands to the launcher, the load generator and the rows, worked out once."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from autotuner.bench.base import LevelLoad, LoadContext, Target
+from autotuner.engines.base import Engine
+from autotuner.engines.registry import load_engine
+from autotuner.launchers.base import LaunchRequest
+from autotuner.node.events import AttemptOrder
+from autotuner.results.levels import LevelResult, RequestRecord, level_result
+from autotuner.supervision.environment import clean_environment, is_secret_name, mask_secrets
+
+__all__ = ["Preparation", "prepare"]
+
+_SHORTEST_SECRET = 6
+"""Shorter values ("false" of TOKENIZERS_PARALLELISM) are none, and would mask common words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """An attempt on its node, before anything has started. Made by `prepare`."""
+
+    order: AttemptOrder
+    engine: Engine
+    folder: Path
+    """Scratch folder."""
+    environment: Mapping[str, str]
+    """Of the server."""
+    secrets: tuple[str, ...]
+    """Values that must not leave the node."""
+
+    def launch_request(self, on_command: Callable[[str], None]) -> LaunchRequest:
+        """``on_command`` receives the shell line that is started, secrets masked."""
+        attempt = self.order.attempt
+
+        def command(host: str, port: int) -> list[str]:
+            words = self.engine.command(
+                attempt.experiment.server, host=host, port=port, served_name=attempt.served_name
+            )
+            on_command(mask_secrets(shlex.join(words), self.secrets))
+            return words
+
+        return LaunchRequest(
+            attempt_id=attempt.id,
+            command=command,
+            environment=self.environment,
+            folder=self.folder,
+            cpus=attempt.experiment.footprint.cpus.server,
+            stop_s=self.order.timeouts.stop_s,
+        )
+
+    def load_context(self) -> LoadContext:
+        config = self.order.attempt.experiment.server
+        # Of the engine's variables only those of the model hub: they decide what a name means.
+        shared = {n: v for n, v in config.environment.items() if n.startswith("HF_")}
+        shared["CUDA_VISIBLE_DEVICES"] = ""
+        return LoadContext(
+            folder=self.folder,
+            environment=clean_environment(add=shared),
+            level_grace_s=self.order.timeouts.level_grace_s,
+            cpus=self.order.attempt.experiment.footprint.cpus.load,
+            executable=self.order.bench.executable,
+        )
+
+    def target(self, url: str) -> Target:
+        """The server at ``url``, as clients must address it."""
+        config = self.order.attempt.experiment.server
+        variable = self.engine.api_key_variable
+        return Target(
+            url=url,
+            served_name=self.order.attempt.served_name,
+            tokenizer=config.model.tokenizer,
+            backend=self.engine.bench_backend,
+            api_key=None if variable is None else config.environment.get(variable),
+        )
+
+    def result(self, load: LevelLoad) -> LevelResult:
+        """The rows of a level that was loaded, secrets masked."""
+        experiment = self.order.attempt.experiment
+        (workload,) = (w for w in experiment.workloads if w.name == load.level.workload)
+        return level_result(
+            load.level,
+            [self._masked(record) for record in load.records],
+            attempt=self.order.attempt,
+            started_at=load.started_at,
+            gpus=experiment.footprint.gpus,
+            failure=mask_secrets(load.failure, self.secrets) if load.failure else None,
+            max_error_rate=workload.max_error_rate,
+            simulated=self.engine.simulated,
+        )
+
+    def _masked(self, record: RequestRecord) -> RequestRecord:
+        if not record.error_message:
+            return record
+        return replace(record, error_message=mask_secrets(record.error_message, self.secrets))
+
+
+def prepare(order: AttemptOrder, gpu_ids: Sequence[str], folder: Path) -> Preparation:
+    """Work out the attempt's engine and environment on this node."""
+    config = order.attempt.experiment.server
+    engine = load_engine(config.engine)
+    added = {**engine.environment(config), **config.environment}
+    # Without GPUs an empty list: Ray hides none from an actor that has reserved none.
+    added["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
+    environment = clean_environment(add=added)
+    secrets = tuple(
+        value
+        for name, value in environment.items()
+        if is_secret_name(name) and len(value) >= _SHORTEST_SECRET
+    )
+    return Preparation(order, engine, folder, environment, secrets)

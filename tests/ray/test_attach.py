@@ -1,0 +1,112 @@
+"""`--address`: a cluster that was started by `ray start`, with the token that it asks for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.ray
+
+STUDY = """
+study: attached
+engine: {name: sim, flags: {time-scale: 0.1}}
+model: sim-model
+parameters:
+  max-num-seqs: [1, 8]
+workloads:
+  - {name: chat, scenario: "D(50,20)", concurrency: [4], stop: {seconds: 20, requests: 10}}
+objective: maximize_throughput
+resources: {gpus: 0}
+bench: closed-loop
+output: out
+"""
+
+
+@dataclass
+class Cluster:
+    address: str
+    environment: dict[str, str]
+
+
+def free_port() -> int:
+    # Ray's own workers take ports from 10002 to 19999.
+    for port in range(20_100, 20_200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    raise AssertionError("no free port")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A head node of its own home, temporary folder and token."""
+    home = tmp_path_factory.mktemp("home")
+    (home / ".ray").mkdir()
+    (home / ".ray" / "auth_token").write_text(uuid.uuid4().hex)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    environment |= {"HOME": str(home), "RAY_DISABLE_IMPORT_WARNING": "1"}
+    port = free_port()
+    ray = Path(sys.executable).with_name("ray")
+    # Not below pytest's folder: the path of a Unix socket has at most 107 characters.
+    temporary = Path("/tmp") / f"ray-{uuid.uuid4().hex[:8]}"
+    words = ["start", "--head", "--block", "--port", str(port), "--num-cpus", "2"]
+    words += ["--include-dashboard=false", "--temp-dir", str(temporary), "--disable-usage-stats"]
+    with (home / "ray.log").open("w") as log:
+        head = subprocess.Popen(
+            [str(ray), *words],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while "Ray runtime started" not in (text := (home / "ray.log").read_text()):
+            assert head.poll() is None, text
+            assert time.monotonic() < deadline, text
+            time.sleep(0.2)
+        yield Cluster(f"127.0.0.1:{port}", environment)
+    finally:
+        tree = psutil.Process(head.pid).children(recursive=True)
+        head.send_signal(signal.SIGTERM)
+        try:
+            head.wait(30)
+        except subprocess.TimeoutExpired:
+            head.kill()
+            head.wait()
+        for process in psutil.wait_procs(tree, timeout=10)[1]:
+            process.kill()
+
+
+def test_a_study_runs_on_a_cluster_that_asks_for_a_token(cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY)
+    words = ["-m", "autotuner.cli.main", "run", str(tmp_path / "study.yaml")]
+    driver = subprocess.run(
+        [sys.executable, *words, "--address", cluster.address],
+        env=cluster.environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert driver.returncode == 0, driver.stdout + driver.stderr
+    assert "best (simulated): max-num-seqs=" in driver.stdout
+    token = (Path(cluster.environment["HOME"]) / ".ray" / "auth_token").read_text()
+    assert token not in driver.stdout + driver.stderr
+
+
+def test_the_cluster_still_runs_after_the_study_has_ended(cluster: Cluster) -> None:
+    host, port = cluster.address.split(":")
+    with socket.create_connection((host, int(port)), timeout=5):
+        pass

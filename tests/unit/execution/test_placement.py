@@ -1,0 +1,159 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autotuner.execution.base import Node, Slot
+from autotuner.execution.placement import fits_some_node, place
+from autotuner.spec.experiment import Experiment
+from autotuner.spec.server import CpuPlan, Footprint, Model, ServerConfig
+
+SERVER = ServerConfig("sim", Model("/m", "/m"), {})
+
+
+def experiment(index, gpus, cpus=1, *, pinned=False, nodes=1):
+    plan = CpuPlan(cpus, server=(0,) if pinned else ())
+    footprint = Footprint(gpus, nodes, plan)
+    return Experiment(f"e{index}", index, {}, SERVER, (), footprint)
+
+
+def waiting(*gpus, **options):
+    return [experiment(index, size, **options) for index, size in enumerate(gpus)]
+
+
+def node(name, gpus=8, cpus=64):
+    return Node(name, f"host-{name}", gpus, cpus)
+
+
+def placed(chosen):
+    return {e.id: slot.node.id for e, slot in chosen}
+
+
+@st.composite
+def clusters(draw):
+    """Waiting experiments, nodes, and slots that a first round has taken on them."""
+    nodes = [
+        node(str(i), draw(st.integers(0, 8)), draw(st.integers(1, 16)))
+        for i in range(draw(st.integers(0, 4)))
+    ]
+    sizes = st.builds(
+        experiment,
+        index=st.just(0),
+        gpus=st.integers(0, 8),
+        cpus=st.integers(1, 8),
+        pinned=st.booleans(),
+    )
+    drawn = draw(st.lists(sizes, max_size=12))
+    everyone = [
+        Experiment(f"e{i}", i, {}, SERVER, (), one.footprint) for i, one in enumerate(drawn)
+    ]
+    split = draw(st.integers(0, len(everyone)))
+    taken = [slot for _, slot in place(everyone[:split], nodes, [])]
+    return everyone[split:], nodes, taken
+
+
+@given(clusters())
+def test_no_node_is_asked_for_more_than_it_has(cluster):
+    wanted, nodes, taken = cluster
+    slots = taken + [slot for _, slot in place(wanted, nodes, taken)]
+    for one in nodes:
+        here = [slot for slot in slots if slot.node == one]
+        assert sum(slot.gpus for slot in here) <= one.gpus
+        assert sum(slot.cpus for slot in here) <= one.cpus
+
+
+@given(clusters())
+def test_a_pinned_experiment_has_its_node_to_itself(cluster):
+    wanted, nodes, taken = cluster
+    chosen = place(wanted, nodes, taken)
+    assert all(slot.exclusive == e.footprint.cpus.pinned for e, slot in chosen)
+    slots = taken + [slot for _, slot in chosen]
+    for one in nodes:
+        here = [slot for slot in slots if slot.node == one]
+        assert len(here) <= 1 or not any(slot.exclusive for slot in here)
+
+
+@given(clusters())
+def test_a_slot_reserves_what_the_experiment_needs(cluster):
+    wanted, nodes, taken = cluster
+    for e, slot in place(wanted, nodes, taken):
+        assert (slot.gpus, slot.cpus) == (e.footprint.gpus, e.footprint.cpus.reserve)
+
+
+@given(clusters())
+def test_an_experiment_is_placed_at_most_once_and_only_if_it_waits(cluster):
+    wanted, nodes, taken = cluster
+    counts = Counter(e.id for e, _ in place(wanted, nodes, taken))
+    assert set(counts) <= {e.id for e in wanted}
+    assert set(counts.values()) <= {1}
+
+
+@given(clusters())
+def test_wider_experiments_are_chosen_before_narrower_ones(cluster):
+    chosen = place(*cluster)
+    widths = [e.footprint.gpus for e, _ in chosen]
+    assert widths == sorted(widths, reverse=True)
+
+
+@given(clusters())
+def test_nothing_waits_that_would_still_fit(cluster):
+    wanted, nodes, taken = cluster
+    chosen = place(wanted, nodes, taken)
+    after = taken + [slot for _, slot in chosen]
+    left = [e for e in wanted if e not in [one for one, _ in chosen]]
+    assert place(left, nodes, after) == []
+
+
+@given(clusters())
+def test_what_fits_no_idle_node_is_never_placed_and_all_else_is_alone_on_the_cluster(cluster):
+    wanted, nodes, _ = cluster
+    for e in wanted:
+        assert bool(place([e], nodes, [])) == fits_some_node(e.footprint, nodes)
+
+
+def test_a_wide_one_is_not_left_over_because_narrow_ones_came_first():
+    assert placed(place(waiting(1, 1, 8), [node("a"), node("b", gpus=2)], [])) == {
+        "e2": "a",
+        "e0": "b",
+        "e1": "b",
+    }
+
+
+def test_equally_wide_ones_go_in_the_order_given():
+    chosen = place(list(reversed(waiting(1, 1, 1))), [node("a", gpus=2)], [])
+    assert [e.id for e, _ in chosen] == ["e2", "e1"]
+
+
+def test_an_experiment_goes_to_the_node_that_it_fills_best():
+    nodes = [node("large", 8), node("small", 2)]
+    assert placed(place(waiting(2), nodes, [])) == {"e0": "small"}
+    busy = [Slot(nodes[0], 7, 1)]
+    assert placed(place(waiting(1), nodes, busy)) == {"e0": "large"}
+
+
+def test_without_gpus_the_fewest_free_cpus_decide():
+    nodes = [node("large", 0, 16), node("small", 0, 4)]
+    assert placed(place(waiting(0, cpus=4), nodes, [])) == {"e0": "small"}
+
+
+def test_a_slot_on_a_node_that_has_left_takes_nothing_of_the_others():
+    gone = Slot(node("gone"), 8, 64, exclusive=True)
+    assert placed(place(waiting(8), [node("a")], [gone])) == {"e0": "a"}
+
+
+@pytest.mark.parametrize(
+    ("footprint", "fits"),
+    [
+        (Footprint(4, cpus=CpuPlan(8)), True),
+        (Footprint(5), False),
+        (Footprint(0, cpus=CpuPlan(9)), False),
+        (Footprint(1, nodes=2), False),
+    ],
+)
+def test_a_footprint_fits_if_one_idle_node_holds_all_of_it(footprint, fits):
+    assert fits_some_node(footprint, [node("a", 4, 8), node("b", 2, 8)]) is fits
+
+
+def test_nothing_fits_a_cluster_without_nodes():
+    assert not fits_some_node(Footprint(0), [])

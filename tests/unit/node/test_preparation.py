@@ -1,0 +1,52 @@
+"""What the launcher, the load generator and the rows are given."""
+
+from __future__ import annotations
+
+from autotuner.bench.base import LevelLoad
+from autotuner.node.preparation import prepare
+from autotuner.results.levels import RequestRecord, RequestStatus
+
+SECRET = "hf_0123456789"  # noqa: S105
+
+
+def prepared(make_order, tmp_path, **engine):
+    order = make_order(engine="vllm", environment={"HF_TOKEN": SECRET, **engine})
+    return prepare(order, ("3", "5"), tmp_path)
+
+
+def test_the_server_sees_the_devices_that_were_reserved_and_the_load_none(make_order, tmp_path):
+    ready = prepared(make_order, tmp_path)
+    assert ready.environment["CUDA_VISIBLE_DEVICES"] == "3,5"
+    assert ready.load_context().environment["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_the_load_gets_the_hubs_variables_and_no_others_of_the_engine(make_order, tmp_path):
+    ready = prepared(make_order, tmp_path, VLLM_CPU_KVCACHE_SPACE="1")
+    environment = ready.load_context().environment
+    assert environment["HF_TOKEN"] == SECRET
+    assert "VLLM_CPU_KVCACHE_SPACE" not in environment
+
+
+def test_the_engines_key_is_sent_by_clients(make_order, tmp_path):
+    ready = prepared(make_order, tmp_path, VLLM_API_KEY="s3cret-key")
+    assert ready.target("http://127.0.0.1:1").api_key == "s3cret-key"
+    assert prepared(make_order, tmp_path).target("http://127.0.0.1:1").api_key is None
+
+
+def test_a_servers_error_message_is_stored_without_secrets(make_order, tmp_path):
+    ready = prepared(make_order, tmp_path)
+    level = ready.order.attempt.experiment.levels[0]
+    failed = RequestRecord(
+        0, RequestStatus.FAILED, 0.0, error_code=401, error_message=f"bad token {SECRET}"
+    )
+    result = ready.result(LevelLoad(level, (failed,), None))
+    assert result.requests["error_message"].to_pylist() == ["bad token ***"]
+    assert SECRET not in str(result.reason)
+
+
+def test_the_command_that_is_recorded_names_this_attempts_server(make_order, tmp_path):
+    ready = prepared(make_order, tmp_path)
+    recorded: list[str] = []
+    words = ready.launch_request(recorded.append).command("127.0.0.1", 8123)
+    assert ready.order.attempt.served_name in words
+    assert "--port 8123" in recorded[0]
