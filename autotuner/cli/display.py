@@ -1,0 +1,168 @@
+"""Progress of a running study: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.text import Text
+
+from autotuner.cli.tables import one_line, telling_line
+from autotuner.progress import (
+    AttemptFinished,
+    AttemptStarted,
+    LevelFinished,
+    PhaseEntered,
+    StudyEnded,
+    StudyEvent,
+    StudyStarted,
+)
+from autotuner.results.levels import LevelResult, LevelStatus
+from autotuner.spec.experiment import Attempt, Cancelled, Completed, Failed, Outcome, Phase
+
+__all__ = ["Progress", "output_console", "progress_display"]
+
+_PIPE_WIDTH = 140
+_REASON_CHARS = 120
+
+
+def output_console() -> Console:
+    """Standard output; wide where it is a file or a pipe, which has no width of its own."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH)
+
+
+@contextmanager
+def progress_display(console: Console) -> Iterator[Callable[[StudyEvent], None]]:
+    """The function to pass as ``on_event``."""
+    progress = Progress()
+    if not console.is_terminal:
+        yield lambda event: _print_lines(console, progress, event)
+        return
+    with Live(console=console, get_renderable=progress.render, refresh_per_second=4) as live:
+        yield lambda event: _print_lines(live.console, progress, event)
+
+
+def _print_lines(console: Console, progress: Progress, event: StudyEvent) -> None:
+    progress.update(event)
+    with suppress(OSError):  # a terminal that went away must not end the study
+        for line in progress.lines(event):
+            console.print(f"[dim]{time.strftime('%H:%M:%S')}[/]  {line}", soft_wrap=True)
+
+
+class Progress:
+    """Counts and the state of each running attempt."""
+
+    def __init__(self) -> None:
+        self._total = self._done = self._failed = 0
+        self._running: dict[str, tuple[str, str]] = {}
+        self._started_at = time.monotonic()
+        self._measured_here = 0
+
+    def update(self, event: StudyEvent) -> None:
+        match event:
+            case StudyStarted(plan=plan, reused=reused):
+                self._total, self._done = len(plan.experiments), reused
+                self._started_at = time.monotonic()
+            case AttemptStarted(attempt=attempt):
+                self._running[attempt.id] = (attempt.experiment.label, "starting")
+            case PhaseEntered(attempt=attempt, phase=Phase.LOAD):
+                self._loading(attempt, 0)
+            case PhaseEntered(attempt=attempt, phase=phase):
+                self._running[attempt.id] = (attempt.experiment.label, _spoken(phase.value))
+            case LevelFinished(attempt=attempt, result=result):
+                self._loading(attempt, attempt.experiment.levels.index(result.level) + 1)
+            case AttemptFinished(attempt=attempt, outcome=outcome, will_retry=will_retry):
+                self._running.pop(attempt.id, None)
+                self._done += isinstance(outcome, Completed)
+                self._failed += isinstance(outcome, Failed) and not will_retry
+                self._measured_here += not will_retry
+
+    def _loading(self, attempt: Attempt, index: int) -> None:
+        """Levels run in the plan's order, so the next one is the current one."""
+        levels = attempt.experiment.levels
+        state = "stopping the server"
+        if index < len(levels):
+            state = f"level {index + 1}/{len(levels)}: {levels[index]}"
+        self._running[attempt.id] = (attempt.experiment.label, state)
+
+    def lines(self, event: StudyEvent) -> Iterator[str]:
+        """What is worth a lasting line."""
+        match event:
+            case StudyStarted(plan=plan, reused=reused, dashboard=dashboard):
+                levels = plan.levels // len(plan.experiments)
+                yield f"{len(plan.experiments)} experiments x {levels} levels"
+                if plan.simulated:
+                    yield "[yellow]SIMULATED engine: says nothing about real hardware[/]"
+                if reused:
+                    yield f"{reused} already complete in the results folder, not measured again"
+                if dashboard:
+                    yield f"Ray dashboard: {dashboard}"
+            case AttemptStarted(attempt=attempt, host=host):
+                number = f", attempt {attempt.number}" if attempt.number > 1 else ""
+                yield f"{self._count(attempt.experiment.index)} started on {host}{number}: " + (
+                    escape(attempt.experiment.label)
+                )
+            case LevelFinished(attempt=attempt, result=result):
+                yield f"{self._count(attempt.experiment.index)} {_level_line(result)}"
+            case AttemptFinished(attempt=attempt, outcome=outcome, will_retry=will_retry):
+                again = ", to be tried again" if will_retry else f"; {self._tally()}"
+                yield f"{self._count(attempt.experiment.index)} {_outcome_line(outcome)}{again}"
+            case StudyEnded(interrupted=True):
+                yield "[yellow]interrupted[/]"
+
+    def render(self) -> RenderableType:
+        lines = [Text(f"  {label}: {state}") for label, state in self._running.values()]
+        return Group(*lines, Text(self._tally(), style="bold"))
+
+    def _count(self, index: int) -> str:
+        return f"[bold][{index + 1}/{self._total}][/]".replace("[bold][", "[bold]\\[")
+
+    def _tally(self) -> str:
+        left = self._total - self._done - self._failed
+        tally = f"{len(self._running)} running, {self._done} done, {self._failed} failed"
+        if not left or not self._measured_here:
+            return f"{tally}, {left} left"
+        pace_s = (time.monotonic() - self._started_at) / self._measured_here
+        return f"{tally}, {left} left, about {_duration(pace_s * left)} to go"
+
+
+def _level_line(result: LevelResult) -> str:
+    level = escape(str(result.level))
+    if result.status is not LevelStatus.OK:
+        reason = escape(one_line(result.reason or "", _REASON_CHARS))
+        return f"{level}: [red]{result.status.value}[/] {reason}"
+    row = result.summary
+    return (
+        f"{level}: {row['output_throughput_tok_s']:.0f} tok/s, "
+        f"TTFT p50 {_ms(row['ttft_s_p50'])}, TPOT p50 {_ms(row['tpot_s_p50'])}, "
+        f"{row['requests_completed']} requests in {row['duration_s']:.1f} s"
+    )
+
+
+def _outcome_line(outcome: Outcome) -> str:
+    match outcome:
+        case Completed():
+            return "[green]completed[/]"
+        case Cancelled(reason=reason):
+            return f"[yellow]cancelled[/]: {escape(reason)}"
+        case Failed(kind=kind, phase=phase, message=message, evidence=evidence):
+            said = f" ({telling_line(evidence)})" if evidence else ""
+            what = escape(one_line(message, _REASON_CHARS) + said)
+            return f"[red]{kind.value}[/] at {_spoken(phase.value)}: {what}"
+
+
+def _ms(seconds: object) -> str:
+    return f"{seconds * 1000:.1f} ms" if isinstance(seconds, float) else "unknown"
+
+
+def _spoken(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

@@ -1,0 +1,43 @@
+"""List the engines, launchers and load generators that a study can name."""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.console import Console
+from rich.table import Table
+
+from autotuner.bench.registry import LOAD_GENERATORS
+from autotuner.engines.registry import engine_names, load_engine
+from autotuner.errors import PlanError
+from autotuner.launchers.registry import LAUNCHERS
+
+__all__ = ["HELP", "NAME", "add_arguments", "execute"]
+
+NAME = "engines"
+HELP = "list engines, launchers and load generators"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    del parser
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    del arguments
+    table = Table("engine", "what it starts", box=None, pad_edge=False)
+    for name in engine_names():
+        table.add_row(name, _summary(name))
+    console = Console()
+    console.print(table)
+    console.print(f"\nlaunchers: {', '.join(LAUNCHERS)}")
+    console.print(f"load generators: {', '.join(LOAD_GENERATORS)}")
+    return 0
+
+
+def _summary(name: str) -> str:
+    """First line of the engine's docstring; a broken plug-in must not hide the others."""
+    try:
+        engine = load_engine(name)
+    except PlanError as error:
+        return f"cannot be loaded: {error}"
+    return (type(engine).__doc__ or "").strip().split("\n")[0]

@@ -1,0 +1,100 @@
+"""Print exactly what `autotuner run` would do: nothing is started."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from autotuner.planning import Plan, plan
+from autotuner.spec.experiment import Experiment
+from autotuner.spec.server import Value
+from autotuner.spec.study import StudySpec
+
+__all__ = ["HELP", "NAME", "add_arguments", "execute"]
+
+NAME = "plan"
+HELP = "show what a study would measure, with every command"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="study file, YAML or JSON")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    print_plan(plan(StudySpec.from_file(arguments.file)), Console(soft_wrap=True))
+    return 0
+
+
+def print_plan(planned: Plan, console: Console) -> None:
+    """Experiments with ids, commands, GPUs and durations; then what is left out and why."""
+    spec = planned.spec
+    console.print(f"[bold]study {escape(spec.name)}[/]  id {planned.study_id}")
+    if planned.simulated:
+        console.print("[yellow]SIMULATED engine: the numbers say nothing about real hardware[/]")
+    console.print(f"objective: {spec.objective.describe()}")
+    for constraint in spec.constraints:
+        console.print(f"constraint: {constraint}")
+    console.print(f"results: {spec.output}\n")
+    for experiment in planned.experiments:
+        _print_experiment(planned, experiment, console)
+    for duplicate in planned.duplicates:
+        console.print(
+            f"[yellow]same server as #{duplicate.same_as.index + 1}, measured once:[/] "
+            f"{_point(duplicate.parameters)}"
+        )
+    for dropped in planned.dropped:
+        console.print(
+            f"[yellow]excluded:[/] {_point(dropped.parameters)} ({escape(dropped.reason)})"
+        )
+    _print_totals(planned, console)
+
+
+def _print_experiment(planned: Plan, experiment: Experiment, console: Console) -> None:
+    footprint, server = experiment.footprint, experiment.server
+    console.print(
+        f"[bold]#{experiment.index + 1}[/] {experiment.id}  {escape(experiment.label)}  "
+        f"[dim]{footprint.gpus} GPUs, {footprint.cpus.reserve} CPUs, "
+        f"{len(experiment.levels)} levels, at most {_minutes(planned.longest_s(experiment))}[/]"
+    )
+    command = " ".join([*planned.variables(server), shlex.join(planned.command(experiment))])
+    # The placeholders are ours, so the quotes that shlex puts around them only mislead.
+    for placeholder in ("{port}", "{served_name}"):
+        command = command.replace(f"'{placeholder}'", placeholder)
+    console.print(f"   {escape(command)}\n", highlight=False)
+
+
+def _print_totals(planned: Plan, console: Console) -> None:
+    seconds = sum(planned.longest_s(experiment) for experiment in planned.experiments)
+    gpu_hours = sum(
+        planned.longest_s(experiment) * experiment.footprint.gpus / 3600
+        for experiment in planned.experiments
+    )
+    console.print(
+        f"\n{len(planned.experiments)} experiments, {planned.levels} levels; "
+        f"{len(planned.dropped)} excluded, {len(planned.duplicates)} duplicates"
+    )
+    console.print(
+        f"at most {_minutes(seconds)} one after the other, {gpu_hours:.1f} GPU-hours "
+        "(every level at its time limit; 60 s to start a server assumed)"
+    )
+    for workload in planned.spec.workloads:
+        limit = f"{workload.stop.seconds:g} s"
+        if workload.stop.requests is not None:
+            limit += f" or {workload.stop.requests} requests"
+        console.print(
+            f"workload {escape(workload.name)}: {escape(workload.scenario)} at concurrency "
+            f"{', '.join(map(str, workload.concurrency))}, each for {limit}"
+        )
+
+
+def _point(parameters: dict[str, Value] | object) -> str:
+    pairs = parameters.items() if isinstance(parameters, dict) else ()
+    return escape(" ".join(f"{name}={value}" for name, value in pairs))
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

@@ -1,0 +1,81 @@
+"""Measure every experiment of a study and rank them.
+
+Experiments that the results folder already holds complete are not measured again, so that an
+interrupted study goes on where it stopped. Ctrl-C ends servers and keeps results; a second
+one ends at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from autotuner.cli.display import output_console, progress_display
+from autotuner.cli.tables import print_failures, print_ranking, print_winner
+from autotuner.planning import plan
+from autotuner.spec.study import StudySpec
+from autotuner.study import run
+
+__all__ = ["HELP", "NAME", "add_arguments", "execute"]
+
+NAME = "run"
+HELP = "measure a study and rank its configurations"
+
+EXIT_NO_SUCCESS = 2
+EXIT_INTERRUPTED = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="study file, YAML or JSON")
+    parser.add_argument(
+        "--address", help="Ray cluster, e.g. auto; without it a Ray is started on this machine"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="results folder, instead of the study's own"
+    )
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    planned = plan(StudySpec.from_file(arguments.file))
+    console = output_console()
+    output = arguments.output or planned.spec.output
+    with _interrupt_by_signal() as interrupt, progress_display(console) as on_event:
+        results = run(
+            planned,
+            output=output,
+            address=arguments.address,
+            on_event=on_event,
+            interrupt=interrupt,
+        )
+    print_ranking(results, console)
+    print_failures(results, console)
+    print_winner(results, console)
+    console.print(f"results: {output}", soft_wrap=True)
+    if interrupt.is_set():
+        console.print("interrupted; the same command goes on where this one stopped")
+        return EXIT_INTERRUPTED
+    return 0 if (results.experiments["outcome"] == "completed").any() else EXIT_NO_SUCCESS
+
+
+@contextmanager
+def _interrupt_by_signal() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set; the second signal acts as Python's default."""
+    interrupt = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if interrupt.is_set():
+            raise KeyboardInterrupt
+        interrupt.set()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, on_signal) for number in numbers]
+    try:
+        yield interrupt
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,243 @@
+"""StudySpec -> Plan: expand the axes, drop what is excluded, resolve commands, give ids.
+
+The module is not called ``plan`` because the function is, and both live in ``autotuner``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import PurePath
+
+from autotuner.engines.base import Engine
+from autotuner.engines.registry import load_engine
+from autotuner.errors import PlanError
+from autotuner.spec.experiment import Experiment, content_id
+from autotuner.spec.server import Footprint, ServerConfig, Value
+from autotuner.spec.study import (
+    ENVIRONMENT_PREFIX,
+    Condition,
+    Exclusion,
+    Operator,
+    ParameterRef,
+    StudySpec,
+)
+from autotuner.spec.workload import Workload
+from autotuner.supervision.environment import is_secret_name
+
+__all__ = ["Dropped", "Duplicate", "Plan", "plan"]
+
+_ASSUMED_START_S = 60.0
+_ASSUMED_BENCH_BOOT_S = 10.0
+_LAUNCH_PORT = 8000
+_PORT, _SERVED_NAME = "{port}", "{served_name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A combination that will not be measured, and why."""
+
+    parameters: Mapping[str, Value]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A combination that starts the very server of another one; it is measured once."""
+
+    parameters: Mapping[str, Value]
+    same_as: Experiment
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a study will do: `autotuner plan` prints it and `autotuner run` executes it."""
+
+    spec: StudySpec
+    study_id: str
+    """Hash of the experiments; the same experiments continue the same results folder."""
+    experiments: tuple[Experiment, ...]
+    dropped: tuple[Dropped, ...]
+    duplicates: tuple[Duplicate, ...]
+
+    @property
+    def levels(self) -> int:
+        return sum(len(experiment.levels) for experiment in self.experiments)
+
+    def command(self, experiment: Experiment) -> list[str]:
+        """The server's argument list, with ``{port}`` and ``{served_name}`` left open."""
+        return load_engine(experiment.server.engine).command(
+            experiment.server, host="127.0.0.1", port=_PORT, served_name=_SERVED_NAME
+        )
+
+    @property
+    def simulated(self) -> bool:
+        return load_engine(self.spec.engine.name).simulated
+
+    def variables(self, server: ServerConfig) -> list[str]:
+        """``NAME=value`` of every variable that the server needs, secrets masked."""
+        environment = {**load_engine(server.engine).environment(server), **server.environment}
+        return [
+            f"{key}={'...' if is_secret_name(key) else shlex.quote(value)}"
+            for key, value in environment.items()
+        ]
+
+    def launch_command(self, experiment: Experiment) -> str:
+        """A shell line that starts this server by hand, secrets masked."""
+        server = experiment.server
+        engine = load_engine(server.engine)
+        name = PurePath(server.model.path).name
+        words = engine.command(server, host="127.0.0.1", port=_LAUNCH_PORT, served_name=name)
+        return " ".join([*self.variables(server), shlex.join(words)])
+
+    def longest_s(self, experiment: Experiment) -> float:
+        """Seconds that the experiment takes if every level runs to its time limit.
+
+        A server start of 60 s and a load generator's boot of 10 s per workload are assumed.
+        """
+        load_s = sum(w.stop.seconds * len(w.concurrency) for w in experiment.workloads)
+        return _ASSUMED_START_S + _ASSUMED_BENCH_BOOT_S * len(experiment.workloads) + load_s
+
+
+def plan(spec: StudySpec) -> Plan:
+    """Turn a study into its experiments, in grid order (the last axis varies fastest).
+
+    Raises:
+        PlanError: an engine that does not exist, a parallel size that is none, or a search
+            space of which nothing remains.
+    """
+    engine = load_engine(spec.engine.name)
+    workloads = _tolerant(spec)
+    experiments: dict[str, Experiment] = {}
+    dropped: list[Dropped] = []
+    duplicates: list[Duplicate] = []
+    for parameters in _grid(spec):
+        if (reason := _excluded(spec, parameters)) is not None:
+            dropped.append(Dropped(parameters, reason))
+            continue
+        experiment = _experiment(spec, engine, workloads, parameters, index=len(experiments))
+        if experiment.id in experiments:
+            duplicates.append(Duplicate(parameters, experiments[experiment.id]))
+        else:
+            experiments[experiment.id] = experiment
+    if not experiments:
+        raise PlanError(
+            f"study {spec.name!r}: all {len(dropped)} combinations are excluded; "
+            f"the last one because: {dropped[-1].reason}. Loosen the rules under 'exclude'"
+        )
+    return Plan(
+        spec=spec,
+        study_id=content_id([spec.name, *experiments], length=8),
+        experiments=tuple(experiments.values()),
+        dropped=tuple(dropped),
+        duplicates=tuple(duplicates),
+    )
+
+
+def _grid(spec: StudySpec) -> Iterator[dict[str, Value]]:
+    for points in itertools.product(*(axis.points for axis in spec.axes)):
+        yield {name: value for point in points for name, value in point.items()}
+
+
+def _tolerant(spec: StudySpec) -> tuple[Workload, ...]:
+    """The workloads with the share of failed requests that the constraints allow."""
+    allowed = [c.limit for c in spec.constraints if c.metric == "error_rate" and c.upper]
+    return tuple(replace(w, max_error_rate=min(allowed, default=0.0)) for w in spec.workloads)
+
+
+def _experiment(
+    spec: StudySpec,
+    engine: Engine,
+    workloads: tuple[Workload, ...],
+    parameters: Mapping[str, Value],
+    *,
+    index: int,
+) -> Experiment:
+    flags = {**spec.engine.flags}
+    environment = {**spec.engine.environment}
+    for name, value in parameters.items():
+        if not name.startswith(ENVIRONMENT_PREFIX):
+            flags[name] = value
+        elif value is not None:
+            environment[name.removeprefix(ENVIRONMENT_PREFIX)] = _variable(value)
+    server = ServerConfig(
+        engine=spec.engine.name,
+        model=spec.model,
+        # Omitted either way: with them gone, points that start the same server get the same id.
+        flags={n: v for n, v in flags.items() if v is not None and v is not False},
+        environment=environment,
+        executable=spec.engine.executable,
+        command=spec.engine.command,
+        launcher=spec.launcher,
+    )
+    gpus = engine.gpus(server.flags) if spec.resources.gpus is None else spec.resources.gpus
+    footprint = Footprint(gpus_per_node=gpus, cpus=spec.resources.cpus)
+    return Experiment(
+        id=Experiment.id_of(server, workloads, footprint, asdict(spec.bench)),
+        index=index,
+        parameters=dict(parameters),
+        server=server,
+        workloads=workloads,
+        footprint=footprint,
+    )
+
+
+def _variable(value: Value) -> str:
+    """Text of an environment variable; booleans as a study file spells them."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _excluded(spec: StudySpec, parameters: Mapping[str, Value]) -> str | None:
+    known = {**spec.engine.flags, **parameters}
+    for exclusion in spec.exclusions:
+        if all(holds(condition, known) for condition in exclusion.conditions):
+            return exclusion.reason or _spelled(exclusion)
+    return None
+
+
+def holds(condition: Condition, parameters: Mapping[str, Value]) -> bool:
+    """Whether a condition is true of a point; never, where a side is absent or not comparable."""
+    operand = condition.operand
+    if isinstance(operand, ParameterRef):
+        operand = parameters.get(operand.name)
+    value = parameters.get(condition.parameter)
+    if value is None or operand is None:
+        return False
+    match condition.operator:
+        case Operator.ONE_OF:
+            return isinstance(operand, tuple) and any(_same(value, one) for one in operand)
+        case Operator.EQUALS:
+            return not isinstance(operand, tuple) and _same(value, operand)
+        case Operator.NOT_EQUALS:
+            return not isinstance(operand, tuple) and not _same(value, operand)
+    if not _is_number(value) or not _is_number(operand):
+        return False
+    order = {
+        Operator.LESS_THAN: value < operand,  # type: ignore[operator]
+        Operator.AT_MOST: value <= operand,  # type: ignore[operator]
+        Operator.GREATER_THAN: value > operand,  # type: ignore[operator]
+        Operator.AT_LEAST: value >= operand,  # type: ignore[operator]
+    }
+    return order[condition.operator]
+
+
+def _same(left: Value, right: Value) -> bool:
+    """Equality that keeps ``true`` apart from ``1``."""
+    return left == right and isinstance(left, bool) == isinstance(right, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _spelled(exclusion: Exclusion) -> str:
+    return " and ".join(
+        f"{c.parameter} {c.operator.value.replace('_', ' ')} {_operand(c.operand)}"
+        for c in exclusion.conditions
+    )
+
+
+def _operand(operand: Value | Sequence[Value] | ParameterRef) -> str:
+    return operand.name if isinstance(operand, ParameterRef) else str(operand)

@@ -1,0 +1,63 @@
+"""What a study tells its watcher while it runs; `run` passes these to ``on_event``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autotuner.planning import Plan
+from autotuner.results.levels import LevelResult
+from autotuner.spec.experiment import Attempt, Outcome, Phase
+
+__all__ = [
+    "AttemptFinished",
+    "AttemptStarted",
+    "LevelFinished",
+    "PhaseEntered",
+    "StudyEnded",
+    "StudyEvent",
+    "StudyStarted",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyStarted:
+    plan: Plan
+    reused: int
+    """Experiments that the results folder already holds complete."""
+    dashboard: str | None
+    """Where Ray's dashboard is and how to log in, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    attempt: Attempt
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEntered:
+    attempt: Attempt
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class LevelFinished:
+    attempt: Attempt
+    result: LevelResult
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFinished:
+    attempt: Attempt
+    outcome: Outcome
+    will_retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StudyEnded:
+    interrupted: bool
+
+
+StudyEvent = (
+    StudyStarted | AttemptStarted | PhaseEntered | LevelFinished | AttemptFinished | StudyEnded
+)

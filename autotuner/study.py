@@ -1,0 +1,73 @@
+"""The public way to run a study: `run`. The command line uses nothing else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+
+from autotuner.driver import StudyDriver
+from autotuner.execution.base import Executor
+from autotuner.planning import Plan, plan
+from autotuner.progress import StudyEvent
+from autotuner.results.load import StudyResults, load_results
+from autotuner.results.store import ResultStore
+from autotuner.results.study_record import StudyRecord
+from autotuner.spec.study import StudySpec
+from autotuner.version import __version__
+
+__all__ = ["record_of", "run"]
+
+
+def run(
+    study: StudySpec | Plan,
+    *,
+    output: str | Path | None = None,
+    address: str | None = None,
+    executor: Executor | None = None,
+    on_event: Callable[[StudyEvent], None] = lambda event: None,
+    interrupt: threading.Event | None = None,
+) -> StudyResults:
+    """Measure every experiment of a study and return its results.
+
+    Experiments that the results folder already holds complete are not measured again.
+
+    Args:
+        study: A study, or the plan of one.
+        output: Results folder; default: the study's own.
+        address: Ray cluster to use, e.g. ``auto``; None starts a Ray on this machine.
+        executor: Where to run instead of Ray; it is left open.
+        on_event: Called with everything that happens, in the calling thread.
+        interrupt: Set it from elsewhere to stop: running attempts are cancelled, results kept.
+
+    Raises:
+        UserError: PlanError, OutputError or ClusterError, each with the fix.
+    """
+    planned = plan(study) if isinstance(study, StudySpec) else study
+    folder = planned.spec.output if output is None else Path(output)
+    store = ResultStore.create(folder, record_of(planned))
+    if executor is None:
+        from autotuner.execution.on_ray import RayExecutor
+
+        place: Executor | nullcontext[Executor] = RayExecutor(address)
+    else:
+        place = nullcontext(executor)
+    with place as opened:
+        StudyDriver(
+            planned, store, opened, on_event=on_event, interrupt=interrupt or threading.Event()
+        ).run()
+    return load_results(folder)
+
+
+def record_of(planned: Plan) -> StudyRecord:
+    """What the results folder will say about the study."""
+    return StudyRecord.of(
+        planned.spec,
+        planned.experiments,
+        launch_commands={e.id: planned.launch_command(e) for e in planned.experiments},
+        study_id=planned.study_id,
+        created_at=datetime.now(UTC),
+        autotuner_version=__version__,
+    )

@@ -1,0 +1,124 @@
+"""What a person sees while a study runs and after it: one small simulated study, all outcomes."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from autotuner import StudyResults, StudySpec, plan, run
+from autotuner.cli.display import Progress, progress_display
+from autotuner.cli.tables import print_failures, print_ranking, print_timings, print_winner
+from autotuner.execution.local import LocalExecutor
+from autotuner.progress import StudyEvent
+
+STUDY = """
+study: shown
+engine: {name: sim, flags: {time-scale: 0.1}}
+model: sim-model
+parameters:
+  max-num-seqs: [4]
+  fault-oom-at-start: [false, true]
+workloads:
+  - {name: chat, scenario: "D(20,10)", concurrency: [1, 2], stop: {seconds: 20, requests: 6}}
+objective: {name: maximize_throughput, at: {concurrency: 2}}
+resources: {gpus: 0, cpus: 1}
+bench: closed-loop
+output: out
+"""
+
+
+@dataclass
+class Shown:
+    events: list[StudyEvent]
+    results: StudyResults
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    folder: Path = tmp_path_factory.mktemp("shown")
+    (folder / "study.yaml").write_text(STUDY)
+    planned = plan(StudySpec.from_file(folder / "study.yaml"))
+    events: list[StudyEvent] = []
+    with LocalExecutor(cpus=1) as executor:
+        results = run(planned, executor=executor, on_event=events.append)
+    return Shown(events, results)
+
+
+def displayed(events: list[StudyEvent], *, terminal: bool) -> str:
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=terminal, width=160, color_system=None)
+    with progress_display(console) as on_event:
+        for event in events:
+            on_event(event)
+    return text.getvalue()
+
+
+def printed(show: object, results: StudyResults) -> str:
+    text = io.StringIO()
+    assert callable(show)
+    show(results, Console(file=text, width=160))
+    return text.getvalue()
+
+
+def test_plain_lines_name_each_level_with_units_and_each_outcome_with_its_cause(
+    shown: Shown,
+) -> None:
+    text = displayed(shown.events, terminal=False)
+    assert "2 experiments x 2 levels" in text
+    assert "SIMULATED" in text
+    assert "[1/2] chat D(20,10) c=1: " in text
+    assert " tok/s, TTFT p50 " in text
+    assert "[1/2] completed" in text
+    assert "out_of_memory_at_load at server start" in text
+    assert "CUDA out of memory" in text
+    assert "0 running, 1 done, 1 failed, 0 left" in text
+
+
+def test_the_live_display_shows_the_current_level(shown: Shown) -> None:
+    # Rendered after each event, without waiting for a refresh.
+    progress, text = Progress(), io.StringIO()
+    console = Console(file=text, width=160)
+    for event in shown.events:
+        progress.update(event)
+        console.print(progress.render())
+    assert "level 1/2: chat D(20,10) c=1" in text.getvalue()
+    assert "level 2/2: chat D(20,10) c=2" in text.getvalue()
+
+
+def test_a_terminal_keeps_the_lines_and_ends_with_the_tally(shown: Shown) -> None:
+    text = displayed(shown.events, terminal=True)
+    assert "[1/2] completed" in text
+    assert "0 running, 1 done, 1 failed, 0 left" in text
+
+
+def test_the_table_ranks_what_completed_and_marks_it_as_simulated(shown: Shown) -> None:
+    text = printed(print_ranking, shown.results)
+    assert "SIMULATED" in text
+    assert "c=1" in text
+    assert "c=2" in text
+    ranked, failed = (line for line in text.splitlines() if "max-num-seqs=4" in line)
+    assert ranked.split()[0] == "1"
+    assert failed.split()[0] == "-"
+
+
+def test_a_failure_is_shown_with_its_kind_and_the_line_of_the_log(shown: Shown) -> None:
+    text = printed(print_failures, shown.results)
+    assert "fault-oom-at-start: out_of_memory_at_load: " in text
+    assert "CUDA out of memory" in text
+
+
+def test_the_winner_comes_with_a_command_that_can_be_run(shown: Shown) -> None:
+    text = printed(print_winner, shown.results)
+    assert "best (simulated): max-num-seqs=4" in text
+    assert "--max-num-seqs 4" in text
+    assert "--port 8000" in text
+
+
+def test_timings_have_a_column_for_every_phase(shown: Shown) -> None:
+    text = printed(print_timings, shown.results)
+    for word in ("actor", "server", "warmup", "load", "overhead", "stop"):
+        assert word in text

@@ -1,0 +1,507 @@
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pandas as pd
+import pytest
+
+from autotuner import driver as driver_module
+from autotuner.driver import StudyDriver
+from autotuner.errors import ClusterError, OutputError
+from autotuner.execution.base import AttemptLost, Executor, Node
+from autotuner.execution.local import LocalExecutor
+from autotuner.node.events import AttemptEnded, LevelMeasured, PhaseStarted
+from autotuner.planning import plan
+from autotuner.progress import (
+    AttemptFinished,
+    AttemptStarted,
+    LevelFinished,
+    PhaseEntered,
+    StudyEnded,
+    StudyStarted,
+)
+from autotuner.results.levels import RequestRecord, RequestStatus, level_result
+from autotuner.results.load import load_results
+from autotuner.results.store import ResultStore
+from autotuner.results.study_record import StudyRecord
+from autotuner.spec.experiment import Cancelled, Completed, Failed, FailureKind, Phase
+from autotuner.spec.server import CpuPlan
+
+NOW = datetime(2025, 3, 1, tzinfo=UTC)
+SEQS = "max-num-seqs"
+NODE = Node("n1", "host-1", gpus=2, cpus=8, gpu_model="H200")
+
+
+def measured(order, index):
+    record = RequestRecord(
+        0,
+        RequestStatus.COMPLETED,
+        0.0,
+        ttft_s=0.1,
+        e2e_latency_s=1.0,
+        input_tokens=16,
+        output_tokens=8,
+    )
+    return LevelMeasured(
+        level_result(
+            order.attempt.experiment.levels[index],
+            [record],
+            attempt=order.attempt,
+            started_at=NOW,
+            gpus=0,
+            failure=None,
+            simulated=True,
+        )
+    )
+
+
+def completed(order):
+    count = len(order.attempt.experiment.levels)
+    return [
+        PhaseStarted(Phase.LOAD),
+        *(measured(order, index) for index in range(count)),
+        AttemptEnded(Completed(), {"started_at": NOW}, {"server.log": "hello"}),
+    ]
+
+
+def failed(kind, phase=Phase.LOAD):
+    return AttemptEnded(Failed(kind, phase, "it broke", "the evidence"))
+
+
+@dataclass
+class Scripted(Executor):
+    """Tells of each attempt what the script says; ``polite`` attempts end when stopped."""
+
+    script: object
+    cluster: tuple = (NODE,)
+    polite: bool = True
+    orders: list = field(default_factory=list)
+    slots: list = field(default_factory=list)
+    stopped: list = field(default_factory=list)
+    killed: list = field(default_factory=list)
+    queue: list = field(default_factory=list)
+    before_poll: object = lambda: None
+
+    def nodes(self):
+        return self.cluster
+
+    def submit(self, order, slot):
+        self.orders.append(order)
+        self.slots.append(slot)
+        self.queue += [(order.attempt.id, event) for event in self.script(order)]
+
+    def poll(self, timeout_s):
+        self.before_poll()
+        return [self.queue.pop(0)] if self.queue else []
+
+    def stop(self, attempt_id, reason):
+        self.stopped.append((attempt_id, reason))
+        if self.polite:
+            self.queue.append((attempt_id, AttemptEnded(Cancelled(reason))))
+
+    def kill(self, attempt_id):
+        self.killed.append(attempt_id)
+        self.queue.append((attempt_id, AttemptLost(FailureKind.ACTOR_LOST, "killed")))
+
+    def close(self):
+        raise AssertionError("the driver does not own the executor")
+
+    @property
+    def numbers(self):
+        return [order.attempt.number for order in self.orders]
+
+
+@dataclass
+class Study:
+    spec: object
+    folder: object
+    told: list = field(default_factory=list)
+    interrupt: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, executor):
+        planned = plan(self.spec)
+        record = StudyRecord.of(
+            self.spec,
+            planned.experiments,
+            launch_commands={},
+            study_id=planned.study_id,
+            created_at=NOW,
+            autotuner_version="0",
+        )
+        store = ResultStore.create(self.folder, record)
+        StudyDriver(
+            planned, store, executor, on_event=self.told.append, interrupt=self.interrupt
+        ).run()
+        return self.results()
+
+    def results(self):
+        return load_results(self.folder, all_attempts=True)
+
+    def of(self, kind):
+        return [event for event in self.told if isinstance(event, kind)]
+
+
+@pytest.fixture
+def study(make_spec, tmp_path):
+    return lambda *axes, **changes: Study(make_spec(*axes, **changes), tmp_path / "results")
+
+
+class Watcher(list):
+    """Interrupts as soon as an attempt is under load."""
+
+    def __init__(self, interrupt):
+        super().__init__()
+        self._interrupt = interrupt
+
+    def append(self, event):
+        super().append(event)
+        if isinstance(event, PhaseEntered) and event.phase is Phase.LOAD:
+            self._interrupt.set()
+
+
+def rows(frame):
+    """The rows with None for what is missing, where pandas has NaN."""
+    return [
+        {name: None if value is pd.NA or value != value else value for name, value in row.items()}
+        for row in frame.drop(columns="gpu_ids", errors="ignore").to_dict("records")
+    ]
+
+
+def outcomes(results):
+    attempts = rows(results.experiments.sort_values("attempt"))
+    return [(row["attempt"], row["outcome"], row["failure_kind"]) for row in attempts]
+
+
+def reasons(results):
+    return [row["reason"] for row in rows(results.levels.sort_values("concurrency"))]
+
+
+def test_a_study_runs_every_experiment_once(study):
+    tiny = study({SEQS: [4, 8, 16]})
+    executor = Scripted(completed)
+    results = tiny.run(executor)
+    assert list(results.experiments["outcome"]) == ["completed"] * 3
+    assert list(results.levels["status"]) == ["ok"] * 6
+    assert [order.attempt.experiment.parameters[SEQS] for order in executor.orders] == [4, 8, 16]
+
+
+def test_the_watcher_is_told_everything_in_order(study):
+    tiny = study()
+    tiny.run(Scripted(completed))
+    assert [type(event) for event in tiny.told] == [
+        StudyStarted,
+        AttemptStarted,
+        PhaseEntered,
+        LevelFinished,
+        LevelFinished,
+        AttemptFinished,
+        StudyEnded,
+    ]
+    assert tiny.told[0].reused == 0
+    assert tiny.told[1].host == "host-1"
+    assert tiny.told[-1] == StudyEnded(interrupted=False)
+
+
+def test_each_level_is_on_disk_before_the_next_event_is_read(study):
+    tiny = study()
+    executor = Scripted(completed)
+    seen = []
+    executor.before_poll = lambda: seen.append(len(tiny.results().levels))
+    tiny.run(executor)
+    # Before: the phase, the first level, the second level, the end.
+    assert seen == [0, 0, 1, 2]
+
+
+def test_an_attempt_s_row_comes_after_all_its_levels(study):
+    tiny = study()
+    executor = Scripted(completed)
+    seen = []
+    executor.before_poll = lambda: seen.append(len(tiny.results().experiments))
+    tiny.run(executor)
+    assert set(seen) == {0}
+    assert len(tiny.results().experiments) == 1
+
+
+def test_the_row_holds_what_only_the_driver_knows(study):
+    (row,) = rows(study().run(Scripted(completed)).experiments)
+    assert (row["node_id"], row["host"]) == ("n1", "host-1")
+    assert row["bench"] == "closed-loop"
+    assert row["concurrent_attempts"] == 0
+    assert row["seconds_actor_start"] >= 0
+    assert row["simulated"]
+    assert row["gpu_model"] is None  # it reserved none
+
+
+def test_facts_of_the_node_win_over_those_of_the_driver(study):
+    def script(order):
+        *events, _ = completed(order)
+        return [*events, AttemptEnded(Completed(), {"host": "inside", "simulated": False})]
+
+    (row,) = rows(study().run(Scripted(script)).experiments)
+    assert row["host"] == "inside"
+    assert not row["simulated"]
+
+
+def test_attempts_that_share_a_node_are_counted(study):
+    tiny = study({SEQS: [4, 8]}, gpus=1)
+    executor = Scripted(completed)
+    attempts = tiny.run(executor).experiments
+    assert sorted(attempts["concurrent_attempts"]) == [0, 1]
+    assert set(attempts["gpu_model"]) == {"H200"}
+
+
+def test_no_more_run_at_once_than_fit(study):
+    tiny = study({SEQS: [4, 8, 16]}, gpus=2)
+    executor = Scripted(completed)
+    tiny.run(executor)
+    running = 0
+    for event in tiny.told:
+        running += isinstance(event, AttemptStarted) - isinstance(event, AttemptFinished)
+        assert running <= 1
+
+
+def test_logs_are_kept_by_attempt(study):
+    tiny = study()
+    executor = Scripted(completed)
+    tiny.run(executor)
+    log = tiny.folder / "logs" / executor.orders[0].attempt.id / "server.log"
+    assert log.read_text() == "hello"
+
+
+def test_levels_without_a_measurement_say_why(study):
+    def script(order):
+        return [measured(order, 0), failed(FailureKind.OUT_OF_MEMORY_UNDER_LOAD)]
+
+    results = study().run(Scripted(script))
+    assert sorted(results.levels["status"]) == ["not_measured", "ok"]
+    assert reasons(results) == [None, "out_of_memory_under_load: it broke"]
+    (row,) = rows(results.experiments)
+    assert row["failure_message"] == "it broke"
+    assert row["evidence"] == "the evidence"
+    assert row["failure_phase"] == "load"
+
+
+@pytest.mark.parametrize("kind", FailureKind)
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_failure_is_tried_again_if_it_may_pass_and_never_otherwise(study, kind, lost):
+    event = AttemptLost(kind, "gone") if lost else failed(kind)
+    executor = Scripted(lambda order: [event])
+    tiny = study(max_attempts=3)
+    results = tiny.run(executor)
+    tries = 3 if kind.retryable else 1
+    assert executor.numbers == list(range(1, tries + 1))
+    assert outcomes(results) == [(n, "failed", kind.value) for n in executor.numbers]
+    again = [event.will_retry for event in tiny.of(AttemptFinished)]
+    assert again == [True] * (tries - 1) + [False]
+
+
+def test_a_second_attempt_that_succeeds_is_the_last(study):
+    executor = Scripted(
+        lambda order: (
+            [failed(FailureKind.PORT_TAKEN)] if order.attempt.number == 1 else completed(order)
+        )
+    )
+    results = study(max_attempts=5).run(executor)
+    assert outcomes(results) == [(1, "failed", "port_taken"), (2, "completed", None)]
+
+
+@pytest.mark.parametrize("kind", [FailureKind.ACTOR_LOST, FailureKind.NODE_LOST])
+def test_a_lost_attempt_keeps_its_levels_and_names_its_last_phase(study, kind):
+    def script(order):
+        return [PhaseStarted(Phase.LOAD), measured(order, 0), AttemptLost(kind, "gone")]
+
+    results = study(max_attempts=1).run(Scripted(script))
+    (row,) = rows(results.experiments)
+    assert (row["failure_kind"], row["failure_phase"]) == (kind.value, "load")
+    assert sorted(results.levels["status"]) == ["not_measured", "ok"]
+
+
+def test_an_attempt_lost_before_its_first_sign_has_no_start_time(study):
+    tiny = study(max_attempts=1)
+    results = tiny.run(Scripted(lambda order: [AttemptLost(FailureKind.ACTOR_LOST, "gone")]))
+    (row,) = rows(results.experiments)
+    assert row["seconds_actor_start"] is None
+    assert row["failure_phase"] == "preflight"
+
+
+@pytest.mark.parametrize(
+    ("need", "words"), [({"gpus": 3}, "needs 3 GPUs and 1 CPUs"), ({}, "needs 0 GPUs and 9 CPUs")]
+)
+def test_what_fits_no_node_is_refused_before_anything_starts(study, need, words):
+    cluster = (Node("n0", "host-0", 1, 8), NODE)
+    executor = Scripted(completed, cluster)
+    tiny = study({SEQS: [4]}, cpus=CpuPlan(1 if need else 9), **need)
+    with pytest.raises(ClusterError) as caught:
+        tiny.run(executor)
+    assert words in str(caught.value)
+    assert "the largest node (host-1) has 2 GPUs and 8 CPUs" in str(caught.value)
+    assert f"{SEQS}=4" in str(caught.value)
+    assert executor.orders == tiny.told == []
+
+
+def test_a_cluster_without_nodes_says_so(study):
+    with pytest.raises(ClusterError, match="the cluster has no node"):
+        study().run(Scripted(completed, ()))
+
+
+def test_finished_experiments_are_not_run_again(study):
+    def first(order):
+        good = order.attempt.experiment.parameters[SEQS] == 4
+        return completed(order) if good else [failed(FailureKind.CONFIG_REJECTED)]
+
+    tiny = study({SEQS: [4, 8]})
+    tiny.run(Scripted(first))
+    executor = Scripted(completed)
+    results = tiny.run(executor)
+    (order,) = executor.orders
+    assert order.attempt.experiment.parameters[SEQS] == 8
+    assert order.attempt.number == 2  # attempts are counted over the life of the folder
+    assert tiny.of(StudyStarted)[-1].reused == 1
+    assert sorted(results.experiments["outcome"]) == ["completed", "completed", "failed"]
+
+
+def test_a_study_that_is_finished_starts_nothing(study):
+    tiny = study()
+    tiny.run(Scripted(completed))
+    executor = Scripted(completed)
+    tiny.run(executor)
+    assert executor.orders == []
+
+
+def test_what_is_finished_need_not_fit_any_more(study):
+    tiny = study(gpus=2)
+    tiny.run(Scripted(completed))
+    tiny.run(Scripted(completed, (Node("n2", "host-2", 0, 1),)))
+
+
+def test_a_resumed_study_has_all_its_attempts_again(study):
+    tiny = study(max_attempts=2)
+    crash = Scripted(lambda order: [failed(FailureKind.SERVER_CRASHED)])
+    tiny.run(crash)
+    tiny.run(crash)
+    assert crash.numbers == [1, 2, 3, 4]
+
+
+def test_an_interrupt_cancels_what_runs_and_starts_nothing_more(study):
+    def script(order):
+        return [PhaseStarted(Phase.LOAD), measured(order, 0)]
+
+    tiny = study({SEQS: [4, 8, 16]}, gpus=1)
+    executor = Scripted(script)
+    executor.before_poll = lambda: tiny.of(LevelFinished) and tiny.interrupt.set()
+    results = tiny.run(executor)
+    ids = [order.attempt.id for order in executor.orders]
+    assert len(ids) == 2
+    assert executor.stopped == [(attempt_id, "interrupted") for attempt_id in ids]
+    assert executor.killed == []
+    assert list(results.experiments["outcome"]) == ["cancelled"] * 2
+    assert sorted(results.levels["status"]) == ["not_measured"] * 2 + ["ok"] * 2
+    assert set(reasons(results)) == {None, "cancelled: interrupted"}
+    assert tiny.told[-1] == StudyEnded(interrupted=True)
+
+
+def test_an_interrupted_attempt_that_does_not_end_is_killed(study, monkeypatch):
+    monkeypatch.setattr(driver_module, "_STOP_PATIENCE_S", 0.0)
+    tiny = study()
+    executor = Scripted(lambda order: [], polite=False)
+    executor.before_poll = tiny.interrupt.set
+    results = tiny.run(executor)
+    assert executor.killed[0] == executor.orders[0].attempt.id
+    assert outcomes(results) == [(1, "cancelled", None)]
+
+
+def test_a_failure_after_the_interrupt_is_not_tried_again(study):
+    tiny = study(max_attempts=3)
+    executor = Scripted(lambda order: [failed(FailureKind.SERVER_CRASHED)])
+    executor.before_poll = tiny.interrupt.set
+    tiny.run(executor)
+    assert executor.numbers == [1]
+
+
+def test_an_interrupt_before_the_start_starts_nothing(study):
+    tiny = study()
+    tiny.interrupt.set()
+    executor = Scripted(completed)
+    tiny.run(executor)
+    assert executor.orders == []
+    assert tiny.told[-1] == StudyEnded(interrupted=True)
+
+
+@pytest.mark.parametrize("polite", [True, False])
+def test_an_overdue_attempt_is_stopped_then_killed_and_has_hung(study, monkeypatch, polite):
+    monkeypatch.setattr(driver_module, "_OVERDUE_SLACK_S", -1e9)
+    monkeypatch.setattr(driver_module, "_STOP_PATIENCE_S", 1e9 if polite else 0.0)
+    executor = Scripted(lambda order: [PhaseStarted(Phase.LOAD)], polite=polite)
+    results = study(max_attempts=1).run(executor)
+    assert [reason for _, reason in executor.stopped] == ["overdue"]
+    assert bool(executor.killed) is not polite
+    assert outcomes(results) == [(1, "failed", "server_hung")]
+
+
+def test_an_attempt_within_its_time_is_left_alone(study):
+    executor = Scripted(completed)
+    study().run(executor)
+    assert executor.stopped == executor.killed == []
+
+
+def test_a_study_whose_nodes_do_not_come_back_ends(study, monkeypatch):
+    monkeypatch.setattr(driver_module, "_NODE_PATIENCE_S", 0.0)
+    executor = Scripted(lambda order: [AttemptLost(FailureKind.NODE_LOST, "gone")])
+    executor.before_poll = lambda: setattr(executor, "cluster", ())
+    with pytest.raises(ClusterError, match="the cluster has no node"):
+        study().run(executor)
+
+
+def test_a_study_waits_for_a_node_that_comes_back(study):
+    polls = []
+
+    def script(order):
+        if order.attempt.number == 1:
+            return [AttemptLost(FailureKind.NODE_LOST, "gone")]
+        return completed(order)
+
+    def come_and_go():
+        polls.append(1)
+        executor.cluster = () if len(polls) < 5 else (NODE,)
+
+    executor = Scripted(script)
+    executor.before_poll = come_and_go
+    results = study().run(executor)
+    assert outcomes(results) == [(1, "failed", "node_lost"), (2, "completed", None)]
+
+
+def test_when_a_result_cannot_be_written_nothing_keeps_running(study, monkeypatch):
+    def full(*_arguments):
+        raise OutputError("no space left")
+
+    monkeypatch.setattr(ResultStore, "write_level", full)
+    executor = Scripted(lambda order: [measured(order, 0)])
+    with pytest.raises(OutputError):
+        study({SEQS: [4, 8]}).run(executor)
+    assert executor.killed == [order.attempt.id for order in executor.orders]
+
+
+def test_a_real_study_keeps_the_good_beside_the_bad(study):
+    tiny = study({"fault-crash-after-requests": [None, 0], SEQS: [4, 8]}, max_attempts=2)
+    with LocalExecutor(cpus=2) as executor:
+        results = tiny.run(executor)
+    attempts = rows(results.experiments)
+    ended = {(row["param_fault_crash_after_requests"], row["outcome"]) for row in attempts}
+    assert ended == {(None, "completed"), (0, "failed")}
+    assert {row["failure_kind"] for row in attempts} == {None, "server_crashed"}
+    assert len(attempts) == 2 + 2 * 2
+    assert sorted(results.levels["status"]) == ["not_measured"] * 8 + ["ok"] * 4
+    assert len(results.requests) >= 12
+
+
+def test_a_real_study_can_be_interrupted_and_continued(study, make_workload):
+    endless = make_workload(concurrency=(1,), requests=None, seconds=3600.0)
+    tiny = study({SEQS: [4]}, workloads=(endless,))
+
+    tiny.told = Watcher(tiny.interrupt)
+    with LocalExecutor() as executor:
+        results = tiny.run(executor)
+    assert outcomes(results) == [(1, "cancelled", None)]
+    tiny.interrupt.clear()
+    executor = Scripted(completed)
+    assert outcomes(tiny.run(executor)) == [(1, "cancelled", None), (2, "completed", None)]
