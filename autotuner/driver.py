@@ -20,6 +20,7 @@ from autotuner.planning import Plan
 from autotuner.progress import (
     AttemptFinished,
     AttemptStarted,
+    AttemptWaiting,
     LevelFinished,
     PhaseEntered,
     StudyEnded,
@@ -48,6 +49,8 @@ _STOP_PATIENCE_S = 8.0
 """How long cancelled attempts may take to end in order before they are killed."""
 _OVERDUE_SLACK_S = 120.0
 _OVERDUE = "the attempt outlived all its time-outs"
+_WAITING_S = 60.0
+"""An attempt without a sign of life for so long is reported: it may wait for others' devices."""
 _NODE_PATIENCE_S = 600.0
 """How long to wait, with nothing running, for a node that could hold what is left."""
 
@@ -61,6 +64,7 @@ class _Running:
     neighbours: int
     submitted_at: float = field(default_factory=time.monotonic)
     first_event_at: float | None = None
+    reported_waiting: bool = False
     phase: Phase = Phase.PREFLIGHT
     measured: set[Level] = field(default_factory=set)
     stopping_since: float | None = None
@@ -125,7 +129,7 @@ class StudyDriver:
                 self._stop_all("interrupted")
             else:
                 self._dispatch()
-            self._stop_overdue()
+            self._check_deadlines()
             for attempt_id, event in self._executor.poll(_POLL_S):
                 self._handle(self._running[attempt_id], event)
 
@@ -241,16 +245,23 @@ class StudyDriver:
         for running in self._running.values():
             self._stop(running, reason)
 
-    def _stop_overdue(self) -> None:
-        """The node keeps its own deadlines; this one is for a node that does not."""
+    def _check_deadlines(self) -> None:
+        """The node keeps its own deadlines; these are for a node that does not."""
         now = time.monotonic()
         for running in list(self._running.values()):
-            limit_s = running.order.longest_s + _OVERDUE_SLACK_S
-            if now - running.submitted_at > limit_s:
+            if running.first_event_at is None:
+                self._report_waiting(running, now - running.submitted_at)
+            elif now - running.first_event_at > running.order.longest_s + _OVERDUE_SLACK_S:
                 self._stop(running, "overdue")
             patience_ends = (running.stopping_since or now) + _STOP_PATIENCE_S
             if now > patience_ends:
                 self._executor.kill(running.attempt.id)
+
+    def _report_waiting(self, running: _Running, waited_s: float) -> None:
+        """Not a failure: on a shared cluster others may hold what the slot promised."""
+        if waited_s > _WAITING_S and not running.reported_waiting:
+            running.reported_waiting = True
+            self._emit(AttemptWaiting(running.attempt, running.slot.node.host, waited_s))
 
     def _stop(self, running: _Running, reason: str) -> None:
         if running.stopping_since is None:

@@ -11,6 +11,7 @@ from autotuner.spec.experiment import Attempt, Outcome, Phase
 __all__ = [
     "AttemptFinished",
     "AttemptStarted",
+    "AttemptWaiting",
     "LevelFinished",
     "PhaseEntered",
     "StudyEnded",
@@ -32,6 +33,15 @@ class StudyStarted:
 class AttemptStarted:
     attempt: Attempt
     host: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptWaiting:
+    """The executor has not begun the attempt yet: someone else may be using the node."""
+
+    attempt: Attempt
+    host: str
+    waited_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,5 +69,11 @@ class StudyEnded:
 
 
 StudyEvent = (
-    StudyStarted | AttemptStarted | PhaseEntered | LevelFinished | AttemptFinished | StudyEnded
+    StudyStarted
+    | AttemptStarted
+    | AttemptWaiting
+    | PhaseEntered
+    | LevelFinished
+    | AttemptFinished
+    | StudyEnded
 )

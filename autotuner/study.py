@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from autotuner.execution.base import Executor
 from autotuner.planning import Plan, plan
 from autotuner.progress import StudyEvent
 from autotuner.results.load import StudyResults, load_results
+from autotuner.results.lock import sole_writer
 from autotuner.results.store import ResultStore
 from autotuner.results.study_record import StudyRecord
 from autotuner.spec.study import StudySpec
@@ -48,17 +49,20 @@ def run(
     planned = plan(study) if isinstance(study, StudySpec) else study
     folder = planned.spec.output if output is None else Path(output)
     store = ResultStore.create(folder, record_of(planned))
-    if executor is None:
-        from autotuner.execution.on_ray import RayExecutor
-
-        place: Executor | nullcontext[Executor] = RayExecutor(address)
-    else:
-        place = nullcontext(executor)
-    with place as opened:
+    with sole_writer(folder), _opened(executor, address) as place:
         StudyDriver(
-            planned, store, opened, on_event=on_event, interrupt=interrupt or threading.Event()
+            planned, store, place, on_event=on_event, interrupt=interrupt or threading.Event()
         ).run()
     return load_results(folder)
+
+
+def _opened(executor: Executor | None, address: str | None) -> AbstractContextManager[Executor]:
+    """The caller's executor, which stays open, or a Ray that is left at the end."""
+    if executor is not None:
+        return nullcontext(executor)
+    from autotuner.execution.on_ray import RayExecutor
+
+    return RayExecutor(address)
 
 
 def record_of(planned: Plan) -> StudyRecord:

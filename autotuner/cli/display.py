@@ -15,6 +15,7 @@ from autotuner.cli.tables import one_line, telling_line
 from autotuner.progress import (
     AttemptFinished,
     AttemptStarted,
+    AttemptWaiting,
     LevelFinished,
     PhaseEntered,
     StudyEnded,
@@ -106,6 +107,11 @@ class Progress:
                 number = f", attempt {attempt.number}" if attempt.number > 1 else ""
                 yield f"{self._count(attempt.experiment.index)} started on {host}{number}: " + (
                     escape(attempt.experiment.label)
+                )
+            case AttemptWaiting(attempt=attempt, host=host, waited_s=waited_s):
+                yield (
+                    f"{self._count(attempt.experiment.index)} [yellow]still not begun after "
+                    f"{waited_s:.0f} s[/]: another user may hold the GPUs or CPUs of {host}"
                 )
             case LevelFinished(attempt=attempt, result=result):
                 yield f"{self._count(attempt.experiment.index)} {_level_line(result)}"

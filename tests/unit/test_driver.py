@@ -15,6 +15,7 @@ from autotuner.planning import plan
 from autotuner.progress import (
     AttemptFinished,
     AttemptStarted,
+    AttemptWaiting,
     LevelFinished,
     PhaseEntered,
     StudyEnded,
@@ -436,6 +437,28 @@ def test_an_overdue_attempt_is_stopped_then_killed_and_has_hung(study, monkeypat
     assert [reason for _, reason in executor.stopped] == ["overdue"]
     assert bool(executor.killed) is not polite
     assert outcomes(results) == [(1, "failed", "server_hung")]
+
+
+def test_an_attempt_that_waits_for_others_is_reported_once_and_never_overdue(study, monkeypatch):
+    """On a shared cluster another job may hold the node: that says nothing of the server."""
+    monkeypatch.setattr(driver_module, "_OVERDUE_SLACK_S", -1e9)
+    monkeypatch.setattr(driver_module, "_STOP_PATIENCE_S", 1e9)
+    monkeypatch.setattr(driver_module, "_WAITING_S", -1.0)
+    executor, polls = Scripted(lambda order: []), []
+
+    def begin_at_the_third_look():
+        polls.append(1)
+        if len(polls) == 3:
+            monkeypatch.setattr(driver_module, "_OVERDUE_SLACK_S", 1e9)
+            (order,) = executor.orders
+            executor.queue += [(order.attempt.id, event) for event in completed(order)]
+
+    executor.before_poll = begin_at_the_third_look
+    tiny = study(max_attempts=1)
+    results = tiny.run(executor)
+    assert len(tiny.of(AttemptWaiting)) == 1
+    assert executor.stopped == executor.killed == []
+    assert outcomes(results) == [(1, "completed", None)]
 
 
 def test_an_attempt_within_its_time_is_left_alone(study):

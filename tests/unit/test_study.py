@@ -7,6 +7,7 @@ from autotuner.errors import ClusterError, OutputError, PlanError
 from autotuner.execution.local import LocalExecutor
 from autotuner.planning import plan
 from autotuner.progress import StudyEnded, StudyStarted
+from autotuner.results.lock import sole_writer
 from autotuner.study import run
 
 SEQS = "max-num-seqs"
@@ -66,6 +67,14 @@ def test_a_folder_with_another_study_is_refused(make_spec, local):
     run(make_spec(name="one"), executor=local)
     with pytest.raises(OutputError, match="another study, 'one'"):
         run(make_spec(name="two"), executor=local)
+
+
+def test_a_folder_that_another_driver_writes_is_refused_before_anything_starts(make_spec, local):
+    spec, told = make_spec(), []
+    run(spec, executor=local)
+    with sole_writer(spec.output), pytest.raises(OutputError, match="is being written by"):
+        run(spec, executor=local, on_event=told.append)
+    assert told == []
 
 
 def test_a_study_without_experiments_touches_no_folder(make_spec, local):
