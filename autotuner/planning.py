@@ -92,7 +92,7 @@ class Plan:
         words = engine.command(server, host="127.0.0.1", port=_LAUNCH_PORT, served_name=name)
         return " ".join([*self.variables(server), shlex.join(words)])
 
-    def longest_s(self, experiment: Experiment) -> float:
+    def estimated_s(self, experiment: Experiment) -> float:
         """Seconds that the experiment takes if every level runs to its time limit.
 
         A server start of 60 s and a load generator's boot of 10 s per workload are assumed.

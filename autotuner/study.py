@@ -38,7 +38,8 @@ def run(
     Args:
         study: A study, or the plan of one.
         output: Results folder; default: the study's own.
-        address: Ray cluster to use, e.g. ``auto``; None starts a Ray on this machine.
+        address: Ray cluster to use, e.g. ``auto``; None: what RAY_ADDRESS says, else a Ray is
+            started on this machine.
         executor: Where to run instead of Ray; it is left open.
         on_event: Called with everything that happens, in the calling thread.
         interrupt: Set it from elsewhere to stop: running attempts are cancelled, results kept.

@@ -40,4 +40,5 @@ def _summary(name: str) -> str:
         engine = load_engine(name)
     except PlanError as error:
         return f"cannot be loaded: {error}"
-    return (type(engine).__doc__ or "").strip().split("\n")[0]
+    first_line = (type(engine).__doc__ or "").strip().split("\n")[0]
+    return first_line.replace("`", "")

@@ -58,7 +58,7 @@ def _print_experiment(planned: Plan, experiment: Experiment, console: Console) -
     console.print(
         f"[bold]#{experiment.index + 1}[/] {experiment.id}  {escape(experiment.label)}  "
         f"[dim]{footprint.gpus} GPUs, {footprint.cpus.reserve} CPUs, "
-        f"{len(experiment.levels)} levels, at most {_minutes(planned.longest_s(experiment))}[/]"
+        f"{len(experiment.levels)} levels, about {_minutes(planned.estimated_s(experiment))}[/]"
     )
     command = " ".join([*planned.variables(server), shlex.join(planned.command(experiment))])
     # The placeholders are ours, so the quotes that shlex puts around them only mislead.
@@ -68,9 +68,9 @@ def _print_experiment(planned: Plan, experiment: Experiment, console: Console) -
 
 
 def _print_totals(planned: Plan, console: Console) -> None:
-    seconds = sum(planned.longest_s(experiment) for experiment in planned.experiments)
+    seconds = sum(planned.estimated_s(experiment) for experiment in planned.experiments)
     gpu_hours = sum(
-        planned.longest_s(experiment) * experiment.footprint.gpus / 3600
+        planned.estimated_s(experiment) * experiment.footprint.gpus / 3600
         for experiment in planned.experiments
     )
     console.print(
@@ -78,8 +78,8 @@ def _print_totals(planned: Plan, console: Console) -> None:
         f"{len(planned.dropped)} excluded, {len(planned.duplicates)} duplicates"
     )
     console.print(
-        f"at most {_minutes(seconds)} one after the other, {gpu_hours:.1f} GPU-hours "
-        "(every level at its time limit; 60 s to start a server assumed)"
+        f"about {_minutes(seconds)} one after the other, {gpu_hours:.1f} GPU-hours "
+        "(every level at its time limit, and 60 s to start a server)"
     )
     for workload in planned.spec.workloads:
         limit = f"{workload.stop.seconds:g} s"

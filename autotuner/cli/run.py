@@ -33,7 +33,8 @@ EXIT_INTERRUPTED = 130
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="study file, YAML or JSON")
     parser.add_argument(
-        "--address", help="Ray cluster, e.g. auto; without it a Ray is started on this machine"
+        "--address",
+        help="Ray cluster, e.g. auto; default: RAY_ADDRESS, else a Ray is started on this machine",
     )
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="results folder, instead of the study's own"

@@ -40,8 +40,8 @@ class RayExecutor(Executor):
     """One owned, pinned actor per attempt.
 
     Args:
-        address: A cluster's address, ``auto``, or None to start a Ray on this machine that
-            ends with us.
+        address: A cluster's address or ``auto``; None: what RAY_ADDRESS says, as everywhere in
+            Ray (a Ray job's says its cluster), else a Ray is started here that ends with us.
 
     Raises:
         ClusterError: no Ray answers at the address.
@@ -51,7 +51,7 @@ class RayExecutor(Executor):
         self._live: dict[str, _Live] = {}
         self._lost: list[tuple[str, ExecutorEvent]] = []
         with _own_signal_handlers():
-            self._context = _connect(address)
+            self._context = _connect(address or _address_of_environment())
         self._actor_class = actor_class()
 
     @property
@@ -138,6 +138,12 @@ class RayExecutor(Executor):
         alive = any(node.id == live.node_id for node in self.nodes())
         kind = FailureKind.ACTOR_LOST if alive else FailureKind.NODE_LOST
         return AttemptLost(kind, f"{type(error).__name__}: {str(error).strip()}")
+
+
+def _address_of_environment() -> str | None:
+    address = os.environ.get("RAY_ADDRESS", "")
+    # An http address is the Jobs API's, set for `ray job submit`: nothing to join.
+    return None if not address or address.startswith("http") else address
 
 
 def _connect(address: str | None) -> Any:

@@ -89,21 +89,39 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             process.kill()
 
 
-def test_a_study_runs_on_a_cluster_that_asks_for_a_token(cluster: Cluster, tmp_path: Path) -> None:
-    (tmp_path / "study.yaml").write_text(STUDY)
-    words = ["-m", "autotuner.cli.main", "run", str(tmp_path / "study.yaml")]
-    driver = subprocess.run(
-        [sys.executable, *words, "--address", cluster.address],
-        env=cluster.environment,
+def run(study: Path, *words: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    study.write_text(STUDY)
+    return subprocess.run(
+        [sys.executable, "-m", "autotuner.cli.main", "run", str(study), *words],
+        env=environment,
         capture_output=True,
         text=True,
         timeout=200,
         check=False,
     )
+
+
+def test_a_study_runs_on_a_cluster_that_asks_for_a_token(cluster: Cluster, tmp_path: Path) -> None:
+    study = tmp_path / "study.yaml"
+    driver = run(study, "--address", cluster.address, environment=cluster.environment)
     assert driver.returncode == 0, driver.stdout + driver.stderr
     assert "best (simulated): max-num-seqs=" in driver.stdout
     token = (Path(cluster.environment["HOME"]) / ".ray" / "auth_token").read_text()
     assert token not in driver.stdout + driver.stderr
+
+
+def test_without_an_address_the_cluster_of_the_environment_is_used(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """As a Ray job has it: a second Ray inside the first would count the same devices again."""
+    nowhere = {**cluster.environment, "RAY_ADDRESS": "127.0.0.1:9"}
+    driver = run(tmp_path / "study.yaml", environment=nowhere)
+    assert driver.returncode == 1
+    assert "no Ray at '127.0.0.1:9'" in driver.stderr
+    here = {**cluster.environment, "RAY_ADDRESS": cluster.address}
+    driver = run(tmp_path / "study.yaml", environment=here)
+    assert driver.returncode == 0, driver.stdout + driver.stderr
+    assert "Ray dashboard" not in driver.stdout  # this cluster has none; one started here would
 
 
 def test_the_cluster_still_runs_after_the_study_has_ended(cluster: Cluster) -> None:
