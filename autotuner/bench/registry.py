@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from autotuner.bench.base import LoadGenerator
 
-__all__ = ["LOAD_GENERATORS", "load_generator"]
-
-LOAD_GENERATORS = ("genai-bench", "closed-loop")
+__all__ = ["load_generator"]
 
 
 def load_generator(name: str) -> LoadGenerator:

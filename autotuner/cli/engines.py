@@ -7,10 +7,9 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from autotuner.bench.registry import LOAD_GENERATORS
-from autotuner.engines.registry import engine_names, load_engine
+from autotuner.engines.registry import load_engine
 from autotuner.errors import PlanError
-from autotuner.launchers.registry import LAUNCHERS
+from autotuner.spec.names import LAUNCHERS, LOAD_GENERATORS, engine_names
 
 __all__ = ["HELP", "NAME", "add_arguments", "execute"]
 

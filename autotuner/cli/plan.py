@@ -9,10 +9,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from autotuner.planning import Plan, plan
+from autotuner.cli.study_file import plan_of
+from autotuner.planning import Plan
 from autotuner.spec.experiment import Experiment
 from autotuner.spec.server import Value
-from autotuner.spec.study import StudySpec
 
 __all__ = ["HELP", "NAME", "add_arguments", "execute"]
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    print_plan(plan(StudySpec.from_file(arguments.file)), Console(soft_wrap=True))
+    print_plan(plan_of(arguments.file), Console(soft_wrap=True))
     return 0
 
 

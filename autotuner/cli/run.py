@@ -16,9 +16,9 @@ from pathlib import Path
 from types import FrameType
 
 from autotuner.cli.display import output_console, progress_display
+from autotuner.cli.study_file import plan_of
 from autotuner.cli.tables import print_failures, print_ranking, print_winner
-from autotuner.planning import plan
-from autotuner.spec.study import StudySpec
+from autotuner.results.load import StudyResults
 from autotuner.study import run
 
 __all__ = ["HELP", "NAME", "add_arguments", "execute"]
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    planned = plan(StudySpec.from_file(arguments.file))
+    planned = plan_of(arguments.file)
     console = output_console()
     output = arguments.output or planned.spec.output
     with _interrupt_by_signal() as interrupt, progress_display(console) as on_event:
@@ -60,7 +60,12 @@ def execute(arguments: argparse.Namespace) -> int:
     if interrupt.is_set():
         console.print("interrupted; the same command goes on where this one stopped")
         return EXIT_INTERRUPTED
-    return 0 if (results.experiments["outcome"] == "completed").any() else EXIT_NO_SUCCESS
+    return exit_status(results)
+
+
+def exit_status(results: StudyResults) -> int:
+    """0 only with a winner: a script that deploys what comes out must stop without one."""
+    return EXIT_NO_SUCCESS if results.ranking().winner is None else 0
 
 
 @contextmanager

@@ -24,6 +24,8 @@ __all__ = [
 
 _MOST_LEVEL_COLUMNS = 6
 _REASON_CHARS = 200
+_CLOSE = 0.05
+"""Measured twice, one configuration differs from itself by a few percent."""
 _TIMINGS = (
     "actor_start",
     *(p.value for p in Phase if p is not Phase.STOP),
@@ -89,12 +91,16 @@ def print_winner(results: StudyResults, console: Console) -> None:
     if ranking.winner is None:
         if ranking.pending:
             console.print(f"no result yet, {len(ranking.pending)} experiments to come")
+        elif (results.experiments["outcome"] == "completed").any():
+            console.print("[red]measured, but no configuration qualifies: see the reasons above[/]")
         else:
             console.print("[red]no experiment succeeded[/]")
         return
     margin = ""
     if ranking.margin_to_next is not None:
         margin = f", {100 * ranking.margin_to_next:.1f} % ahead of the next"
+        if ranking.margin_to_next < _CLOSE:
+            margin += " ([yellow]too close to tell from one measurement[/])"
     so_far = f" so far, {len(ranking.pending)} to come" if ranking.pending else ""
     simulated = " (simulated)" if is_simulated(results) else ""
     console.print(

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from importlib.metadata import entry_points
 
 from autotuner.engines.base import Engine
 from autotuner.errors import PlanError
+from autotuner.spec.names import added_engines
 
-__all__ = ["ENTRY_POINT_GROUP", "engine_names", "load_engine"]
-
-ENTRY_POINT_GROUP = "autotuner.engines"
-"""Entry points ``name = "package.module:Class"`` of this group become engines."""
+__all__ = ["load_engine"]
 
 _BUILT_IN = {
     "vllm": "autotuner.engines.vllm:VllmEngine",
@@ -22,18 +19,13 @@ _BUILT_IN = {
 }
 
 
-def engine_names() -> tuple[str, ...]:
-    """Names that `load_engine` takes, ours first."""
-    return tuple(_targets())
-
-
 def load_engine(name: str) -> Engine:
     """The engine of this name.
 
     Raises:
         PlanError: there is none, or the package that adds it cannot be imported.
     """
-    targets = _targets()
+    targets = {**_BUILT_IN, **added_engines()}
     if name not in targets:
         close = difflib.get_close_matches(name, targets, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(targets)}"
@@ -46,9 +38,3 @@ def load_engine(name: str) -> Engine:
     if not isinstance(engine, Engine):
         raise PlanError(f"engine {name!r}: {targets[name]} is not an autotuner Engine")
     return engine
-
-
-def _targets() -> dict[str, str]:
-    """Name -> ``module:Class``; a built-in name cannot be taken over by another package."""
-    added = {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
-    return {**_BUILT_IN, **{name: at for name, at in added.items() if name not in _BUILT_IN}}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from autotuner.launchers.base import Launcher
 
-__all__ = ["LAUNCHERS", "load_launcher"]
-
-LAUNCHERS = ("process",)
+__all__ = ["load_launcher"]
 
 
 def load_launcher(name: str) -> Launcher:

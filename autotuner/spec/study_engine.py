@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+from autotuner.spec.names import engine_names
 from autotuner.spec.server import Model, Value
 from autotuner.spec.source_lines import Loc
 from autotuner.spec.study import ENVIRONMENT_PREFIX, EngineConfig
 from autotuner.spec.study_parameters import text_of
 from autotuner.spec.study_paths import StudyPaths
-from autotuner.spec.study_problems import Problems
+from autotuner.spec.study_problems import Problems, unknown_name
 from autotuner.spec.study_schema import EngineSection, ModelSection
-from autotuner.spec.study_values import flag_name_fault, placeholder_fault, variable_name_fault
+from autotuner.spec.study_values import (
+    flag_name_fault,
+    parallel_size_fault,
+    placeholder_fault,
+    variable_name_fault,
+)
 
 __all__ = ["engine_name", "fixed_flags", "fixed_places", "read_engine", "read_model"]
 
@@ -26,6 +32,8 @@ def read_engine(content: object, problems: Problems, paths: StudyPaths) -> Engin
     section = problems.validated(EngineSection, content, ("engine",))
     if section is None:
         return None
+    if section.name not in (known := engine_names()):
+        problems.add(("engine", "name"), unknown_name(section.name, known, "engine"))
     loc: Loc = ("engine", "environment")
     environment = {
         name: text_of(problems.source, (*loc, name), value)
@@ -85,8 +93,10 @@ def _entries(problems: Problems, key: str) -> Mapping[str, object]:
 
 
 def _check_names(problems: Problems) -> None:
-    for name in _entries(problems, "flags"):
+    for name, value in _entries(problems, "flags").items():
         loc: Loc = ("engine", "flags", name)
+        if (fault := parallel_size_fault(name, value, engine_name(problems))) is not None:
+            problems.add(loc, fault)
         if name.startswith(ENVIRONMENT_PREFIX):
             variable = name.removeprefix(ENVIRONMENT_PREFIX)
             fix = f"write an environment variable under engine.environment: {variable}"

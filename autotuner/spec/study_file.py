@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autotuner.spec.experiment import Timeouts
+from autotuner.spec.names import LAUNCHERS, LOAD_GENERATORS
 from autotuner.spec.server import CpuPlan
 from autotuner.spec.source_lines import Loc, read_source
 from autotuner.spec.study import BenchConfig, Resources, StudySpec
@@ -31,7 +32,6 @@ from autotuner.spec.study_workloads import read_workloads
 
 __all__ = ["load_study"]
 
-_LAUNCHERS = ("process",)
 _REQUIRED = {
     "study": "study: quickstart",
     "engine": "engine: {name: vllm}",
@@ -168,13 +168,17 @@ class _StudyReader:
         section = self._problems.validated(BenchSection, content, ("bench",))
         if section is None:
             return BenchConfig()
+        if section.name not in LOAD_GENERATORS:
+            fix = unknown_name(section.name, LOAD_GENERATORS, "load generator")
+            where: Loc = ("bench", "name") if isinstance(self._data["bench"], dict) else ("bench",)
+            self._problems.add(where, fix)
         loc: Loc = ("bench", "executable")
         return BenchConfig(section.name, self._paths.program(section.executable, loc))
 
     def _launcher(self) -> str:
-        launcher = self._data.get("launcher", _LAUNCHERS[0])
-        if launcher not in _LAUNCHERS:
-            fix = f"unknown launcher; there is only: {', '.join(_LAUNCHERS)}"
+        launcher = self._data.get("launcher", LAUNCHERS[0])
+        if launcher not in LAUNCHERS:
+            fix = f"unknown launcher; there is only: {', '.join(LAUNCHERS)}"
             self._problems.add(("launcher",), fix)
         return str(launcher)
 

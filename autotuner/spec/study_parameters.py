@@ -9,7 +9,12 @@ from autotuner.spec.server import Value
 from autotuner.spec.source_lines import Loc, Source, dotted
 from autotuner.spec.study import ENVIRONMENT_PREFIX, Axis
 from autotuner.spec.study_problems import Problems, flow_text, unknown_name
-from autotuner.spec.study_values import flag_name_fault, flag_value_fault, variable_name_fault
+from autotuner.spec.study_values import (
+    flag_name_fault,
+    flag_value_fault,
+    parallel_size_fault,
+    variable_name_fault,
+)
 
 __all__ = ["SearchSpace", "literal", "read_parameters", "text_of"]
 
@@ -145,7 +150,7 @@ class _ParameterReader:
         self.axes.append(Axis(name, tuple(points)))
 
     def _point(self, name: str, value: object, loc: Loc) -> dict[str, Value] | None:
-        fix = flag_value_fault(value)
+        fix = flag_value_fault(value) or parallel_size_fault(name, value, self._engine)
         if fix is not None:
             self._problems.add(loc, fix)
         elif value is None or isinstance(value, bool | int | float | str):

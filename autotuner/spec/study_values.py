@@ -15,6 +15,7 @@ __all__ = [
     "flag_name_fault",
     "flag_value_fault",
     "is_text_scenario",
+    "parallel_size_fault",
     "placeholder_fault",
     "scenario_fault",
     "study_name_fault",
@@ -44,6 +45,9 @@ _OWN_FLAGS = {
 _OWN_FLAGS_OF_ENGINE = {
     "sglang": {"model-path": _OWN_FLAGS["model"]},
 }
+
+# The engines' names of sizes that multiply to a number of GPUs.
+_PARALLEL_SIZE = re.compile(r"([a-z]+-)+parallel-size|(tp|pp|dp|pcp)(-size)?")
 
 # Above the largest number of CPUs that a Linux kernel can be built for.
 _MAX_CPU = 8191
@@ -97,6 +101,17 @@ def flag_value_fault(value: object) -> str | None:
         )
     if isinstance(value, str) and "\0" in value:
         return "text for a program cannot contain a NUL character"
+    return None
+
+
+def parallel_size_fault(name: str, value: object, engine: str | None) -> str | None:
+    """What is wrong with a flag's value where the flag decides how many GPUs a server takes."""
+    if engine == "custom" or _PARALLEL_SIZE.fullmatch(name.replace("_", "-")) is None:
+        return None
+    if value is None or value is False or isinstance(value, dict | list):
+        return None  # left out, or refused as no value of any flag
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        return "a parallel size is a whole number of at least 1, without quotes"
     return None
 
 

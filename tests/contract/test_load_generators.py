@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from autotuner.bench.base import Target
-from autotuner.bench.registry import LOAD_GENERATORS, load_generator
+from autotuner.bench.registry import load_generator
 from autotuner.results.levels import RequestStatus
+from autotuner.spec.names import LOAD_GENERATORS
 from autotuner.spec.workload import StopRule, Workload
 
 LONG_S = 3600.0

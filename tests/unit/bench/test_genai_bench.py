@@ -10,7 +10,6 @@ import pytest
 from autotuner.bench import genai_bench
 from autotuner.bench.base import LoadContext, Target
 from autotuner.bench.genai_bench import EXECUTABLE_VARIABLE, GenaiBench, find_executable
-from autotuner.bench.registry import LOAD_GENERATORS, load_generator
 from autotuner.engines.registry import load_engine
 from autotuner.errors import LaunchError
 from autotuner.results.levels import RequestStatus
@@ -485,11 +484,6 @@ def test_a_version_that_cannot_be_told_is_none(context, program):
     python.write_text("#!/bin/sh\necho trouble >&2\nexit 1\n")
     python.chmod(0o755)
     assert GenaiBench().version(context()) is None
-
-
-@pytest.mark.parametrize("name", LOAD_GENERATORS)
-def test_a_load_generator_is_found_by_its_name(name):
-    assert load_generator(name).name == name
 
 
 def test_using_genai_bench_imports_none_of_it(calls, context):

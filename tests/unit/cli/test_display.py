@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,11 @@ from rich.console import Console
 
 from autotuner import StudyResults, StudySpec, plan, run
 from autotuner.cli.display import Progress, progress_display
+from autotuner.cli.run import exit_status
 from autotuner.cli.tables import print_failures, print_ranking, print_timings, print_winner
 from autotuner.execution.local import LocalExecutor
 from autotuner.progress import StudyEvent
+from autotuner.spec.objective import Constraint
 
 STUDY = """
 study: shown
@@ -116,6 +118,27 @@ def test_the_winner_comes_with_a_command_that_can_be_run(shown: Shown) -> None:
     assert "best (simulated): max-num-seqs=4" in text
     assert "--max-num-seqs 4" in text
     assert "--port 8000" in text
+
+
+def test_where_all_break_a_constraint_nothing_is_recommended(shown: Shown) -> None:
+    strict = replace(shown.results.study, constraints=(Constraint("ttft_s", "p50", 1e-9),))
+    results = replace(shown.results, study=strict)
+    assert "no configuration qualifies" in printed(print_winner, results)
+    assert "ttft_s_p50 is" in printed(print_failures, results)
+    assert (exit_status(shown.results), exit_status(results)) == (0, 2)
+
+
+def test_a_lead_within_the_noise_of_one_measurement_is_said_to_be_one(shown: Shown) -> None:
+    (first,) = shown.results.ranking().feasible
+    study = shown.results.study
+    twin = replace(study.experiments[0], id="twin", label="twin")
+    measured = shown.results._measured
+    close = replace(
+        shown.results,
+        study=replace(study, experiments=(*study.experiments, twin)),
+        _measured={**measured, "twin": measured[first.experiment_id]},
+    )
+    assert "0.0 % ahead of the next (too close to tell" in printed(print_winner, close)
 
 
 def test_timings_have_a_column_for_every_phase(shown: Shown) -> None:

@@ -69,6 +69,17 @@ def test_a_bad_study_file_exits_with_1_and_names_line_and_fix(
     assert "did you mean" in error
 
 
+def test_a_plan_that_cannot_be_made_names_the_file(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rule = "{max-num-seqs: 8, enable-prefix-caching: false}"
+    study.write_text(STUDY.replace(rule, "{max-num-seqs: {at_least: 1}}"))
+    assert main(["plan", str(study)]) == 1
+    error = capsys.readouterr().err
+    assert f"{study}: " in error
+    assert "all 4 combinations are excluded" in error
+
+
 def test_plan_prints_ids_commands_exclusions_and_duplicates(
     study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 from autotuner.launchers.base import Launcher
-from autotuner.launchers.registry import LAUNCHERS, load_launcher
+from autotuner.launchers.registry import load_launcher
+from autotuner.spec.names import LAUNCHERS
 
 
 def test_every_launcher_has_the_name_that_it_is_found_by():

@@ -65,6 +65,10 @@ def test_symbolic_links_stay_as_they_are(study: StudyWriter) -> None:
         ("{}", "engine.name", "missing"),
         ("{name: 3}", "engine.name", "in quotes"),
         ('{name: ""}', "engine.name", "empty"),
+        ("{name: vlm}", "engine.name", "did you mean `vllm`"),
+        ("{name: zzzzzz}", "engine.name", "allowed: vllm, sglang, custom, sim"),
+        ("{name: vllm, flags: {tp: '2'}}", "engine.flags.tp", "without quotes"),
+        ("{name: sglang, flags: {dp_size: 0}}", "engine.flags.dp_size", "at least 1"),
         ("{nmae: vllm, name: vllm}", "engine.nmae", "`name`"),
         ("{name: vllm, env: {A: 1}}", "engine.env", "`environment`"),
         ("{name: vllm, flags: {--dtype: x}}", "engine.flags.--dtype", "`dtype`"),
@@ -95,6 +99,11 @@ def test_a_wrong_engine_is_explained(study: StudyWriter, engine: str, key: str, 
     problem = study.problem(engine=f"engine: {engine}")
     assert (problem.key, problem.line) == (key, 2)
     assert words in problem.fix
+
+
+def test_flags_of_a_custom_engine_may_mean_anything(study: StudyWriter) -> None:
+    engine = "engine: {name: custom, command: [serve, '{port}'], flags: {tp: auto}}"
+    assert study.load(engine=engine).engine.flags == {"tp": "auto"}
 
 
 def test_the_command_of_a_custom_engine_keeps_braces_that_are_no_placeholders(

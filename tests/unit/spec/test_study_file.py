@@ -236,6 +236,15 @@ def test_the_executable_of_the_bench_starts_at_the_study_file(study: StudyWriter
     assert bench.executable == str(study.folder / "bin" / "gb")
 
 
+@pytest.mark.parametrize(
+    ("bench", "key"), [("genai_bench", "bench"), ("{name: genai_bench}", "bench.name")]
+)
+def test_an_unknown_load_generator_is_refused(study: StudyWriter, bench: str, key: str) -> None:
+    problem = study.problem(bench=f"bench: {bench}")
+    assert (problem.key, problem.value) == (key, "genai_bench")
+    assert "did you mean `genai-bench`" in problem.fix
+
+
 def test_a_bench_without_a_name_is_refused(study: StudyWriter) -> None:
     assert study.problem(bench="bench: {executable: gb}").key == "bench.name"
 

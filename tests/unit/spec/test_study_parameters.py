@@ -134,3 +134,19 @@ def test_a_parameter_that_is_set_twice_is_ambiguous(
 
 def test_a_variable_and_a_flag_of_the_same_name_are_two_things(study: StudyWriter) -> None:
     study.load(engine="engine: {name: vllm, flags: {A: 1}}", parameters="parameters: {env.A: [1]}")
+
+
+@pytest.mark.parametrize("value", ["'2'", "0", "1.5", "true", "many"])
+def test_a_parallel_size_that_is_none_is_refused_where_it_stands(
+    study: StudyWriter, value: str
+) -> None:
+    point = f"{{tensor-parallel-size: {value}}}"
+    text = f"parameters: {{p: {{type: tied, values: [{point}, {{max-num-seqs: 1}}]}}}}"
+    problem = study.problem(parameters=text)
+    assert problem.key == "parameters.p.values[0].tensor-parallel-size"
+    assert "whole number of at least 1" in problem.fix
+
+
+def test_a_parallel_size_may_be_left_out(study: StudyWriter) -> None:
+    (axis,) = axes(study, "{data-parallel-size: [2, null]}")
+    assert [point["data-parallel-size"] for point in axis.points] == [2, None]
