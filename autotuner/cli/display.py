@@ -81,7 +81,7 @@ class Progress:
                 self._running.pop(attempt.id, None)
                 self._done += isinstance(outcome, Completed)
                 self._failed += isinstance(outcome, Failed) and not will_retry
-                self._measured_here += not will_retry
+                self._measured_here += not (will_retry or isinstance(outcome, Cancelled))
 
     def _loading(self, attempt: Attempt, index: int) -> None:
         """Levels run in the plan's order, so the next one is the current one."""
