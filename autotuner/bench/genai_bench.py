@@ -148,6 +148,10 @@ class _Call:
                     failure = failure or f"an unreadable line in {events.path.name}: disk full?"
                     break
                 if event["event"] == "level_started":
+                    if event["concurrency"] != (asked := levels[done].concurrency):
+                        other = f"concurrency {event['concurrency']} where {asked} was asked for"
+                        failure = failure or f"genai-bench began {other}"
+                        break
                     log = LevelLog(levels[done], event)
                     deadline = time.monotonic() + self._level_limit_s()
                 elif log is not None and event["event"] == "request":

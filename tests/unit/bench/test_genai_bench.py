@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import re
@@ -39,6 +40,8 @@ class FakeCall:
         self.options, self.stopped = options, False
         self.steps, self.lives_on = [], True
         self.exit = ProcessExit(0, "exited")
+        words = itertools.pairwise(command)
+        self._concurrencies = [int(value) for flag, value in words if flag == "--num-concurrency"]
 
     def __enter__(self):
         return self
@@ -59,6 +62,8 @@ class FakeCall:
         events_file = Path(json.loads(self.environment["AUTOTUNER_SHIM"])["events"])
         with events_file.open("a") as out:
             for event in events:
+                if event == STARTED:
+                    event = {**STARTED, "concurrency": self._concurrencies.pop(0)}
                 out.write(event if isinstance(event, str) else json.dumps(event) + "\n")
 
 
@@ -484,6 +489,19 @@ def test_a_version_that_cannot_be_told_is_none(context, program):
     python.write_text("#!/bin/sh\necho trouble >&2\nexit 1\n")
     python.chmod(0o755)
     assert GenaiBench().version(context()) is None
+
+
+def test_a_level_at_another_concurrency_than_asked_is_no_measurement_of_the_asked_one(
+    calls, context
+):
+    _, plans = calls
+    other = {**STARTED, "concurrency": 4}
+    plans.append(([[*level(), other, request(), FINISHED]], True))
+    plans.append(([level()], True))
+    first, second, third = run(chat(1, 2, 4), context())
+    assert (first.failure, third.failure) == (None, None)
+    assert "began concurrency 4 where 2 was asked for" in second.failure
+    assert second.records == ()
 
 
 def test_using_genai_bench_imports_none_of_it(calls, context):
