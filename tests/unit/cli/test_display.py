@@ -14,7 +14,8 @@ from autotuner.cli.display import Progress, progress_display
 from autotuner.cli.run import exit_status
 from autotuner.cli.tables import print_failures, print_ranking, print_timings, print_winner
 from autotuner.execution.local import LocalExecutor
-from autotuner.progress import StudyEvent
+from autotuner.progress import AttemptFinished, AttemptStarted, AttemptWaiting, StudyEvent
+from autotuner.spec.experiment import Cancelled
 from autotuner.spec.objective import Constraint
 
 STUDY = """
@@ -78,6 +79,21 @@ def test_plain_lines_name_each_level_with_units_and_each_outcome_with_its_cause(
     assert "out_of_memory_at_load at server start" in text
     assert "CUDA out of memory" in text
     assert "0 running, 1 done, 1 failed, 0 left" in text
+
+
+def test_an_attempt_that_has_to_wait_says_for_whom(shown: Shown) -> None:
+    started = next(event for event in shown.events if isinstance(event, AttemptStarted))
+    waiting = AttemptWaiting(started.attempt, "node-7", 61.0)
+    text = displayed([shown.events[0], started, waiting], terminal=False)
+    assert "[1/2] still not begun after 61 s: another user may hold" in text
+    assert "of node-7" in text
+
+
+def test_a_cancelled_attempt_tells_nothing_of_the_time_to_go(shown: Shown) -> None:
+    started = next(event for event in shown.events if isinstance(event, AttemptStarted))
+    ended = AttemptFinished(started.attempt, Cancelled("interrupted"), will_retry=False)
+    text = displayed([shown.events[0], started, ended], terminal=False)
+    assert "cancelled: interrupted; 0 running, 0 done, 0 failed, 2 left\n" in text
 
 
 def test_the_live_display_shows_the_current_level(shown: Shown) -> None:
