@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import PurePath
 
@@ -15,11 +15,10 @@ from autotuner.engines.base import Engine
 from autotuner.engines.registry import load_engine
 from autotuner.errors import PlanError
 from autotuner.spec.experiment import Experiment, content_id
-from autotuner.spec.server import Footprint, ServerConfig, Value
+from autotuner.spec.server import Footprint, ServerConfig, Value, same_value
 from autotuner.spec.study import (
     ENVIRONMENT_PREFIX,
     Condition,
-    Exclusion,
     Operator,
     ParameterRef,
     StudySpec,
@@ -193,7 +192,7 @@ def _excluded(spec: StudySpec, parameters: Mapping[str, Value]) -> str | None:
     known = {**spec.engine.flags, **parameters}
     for exclusion in spec.exclusions:
         if all(holds(condition, known) for condition in exclusion.conditions):
-            return exclusion.reason or _spelled(exclusion)
+            return exclusion.reason or " and ".join(str(c) for c in exclusion.conditions)
     return None
 
 
@@ -207,11 +206,11 @@ def holds(condition: Condition, parameters: Mapping[str, Value]) -> bool:
         return False
     match condition.operator:
         case Operator.ONE_OF:
-            return isinstance(operand, tuple) and any(_same(value, one) for one in operand)
+            return isinstance(operand, tuple) and any(same_value(value, one) for one in operand)
         case Operator.EQUALS:
-            return not isinstance(operand, tuple) and _same(value, operand)
+            return not isinstance(operand, tuple) and same_value(value, operand)
         case Operator.NOT_EQUALS:
-            return not isinstance(operand, tuple) and not _same(value, operand)
+            return not isinstance(operand, tuple) and not same_value(value, operand)
     if not _is_number(value) or not _is_number(operand):
         return False
     order = {
@@ -223,21 +222,5 @@ def holds(condition: Condition, parameters: Mapping[str, Value]) -> bool:
     return order[condition.operator]
 
 
-def _same(left: Value, right: Value) -> bool:
-    """Equality that keeps ``true`` apart from ``1``."""
-    return left == right and isinstance(left, bool) == isinstance(right, bool)
-
-
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _spelled(exclusion: Exclusion) -> str:
-    return " and ".join(
-        f"{c.parameter} {c.operator.value.replace('_', ' ')} {_operand(c.operand)}"
-        for c in exclusion.conditions
-    )
-
-
-def _operand(operand: Value | Sequence[Value] | ParameterRef) -> str:
-    return operand.name if isinstance(operand, ParameterRef) else str(operand)

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["CpuPlan", "Footprint", "Model", "ServerConfig", "Value"]
+__all__ = ["CpuPlan", "Footprint", "Model", "ServerConfig", "Value", "same_value"]
 
 Value = bool | int | float | str | None
 """A flag's value. ``True`` is a bare flag; ``False`` and ``None`` omit it."""
+
+
+def same_value(left: Value, right: Value) -> bool:
+    """Equality that keeps ``true`` apart from ``1``."""
+    return left == right and isinstance(left, bool) == isinstance(right, bool)
 
 
 @dataclass(frozen=True, slots=True)

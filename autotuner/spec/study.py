@@ -83,6 +83,9 @@ class ParameterRef:
 
     name: str
 
+    def __str__(self) -> str:
+        return self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -91,6 +94,19 @@ class Condition:
     parameter: str
     operator: Operator
     operand: Value | tuple[Value, ...] | ParameterRef
+
+    def __str__(self) -> str:
+        """In words, e.g. ``max-num-seqs at most 8``."""
+        operand = self.operand
+        shown = _spelled(operand)
+        if isinstance(operand, tuple):
+            shown = f"[{', '.join(map(_spelled, operand))}]"
+        return f"{self.parameter} {self.operator.value.replace('_', ' ')} {shown}"
+
+
+def _spelled(value: object) -> str:
+    """As a study file spells it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @dataclass(frozen=True, slots=True)

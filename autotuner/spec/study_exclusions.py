@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autotuner.spec.server import Value
+from autotuner.spec.server import Value, same_value
 from autotuner.spec.source_lines import Loc
 from autotuner.spec.study import Condition, Exclusion, Operator, ParameterRef
 from autotuner.spec.study_parameters import SearchSpace, literal
@@ -50,7 +50,7 @@ class _ExclusionReader:
         conditions: list[Condition] = []
         for name, test in when.items():
             conditions += self._conditions(name, test, (*loc, "when", name))
-        spelled = " and ".join(_spelled(condition) for condition in conditions)
+        spelled = " and ".join(str(condition) for condition in conditions)
         return Exclusion(tuple(conditions), str(reason or f"excluded: {spelled}"))
 
     def _conditions(self, name: str, test: object, loc: Loc) -> list[Condition]:
@@ -136,7 +136,7 @@ class _ExclusionReader:
         values = self._space.values[name]
         if values is None or not complete:
             return
-        if not any(_same(value, wanted) for value in values for wanted in chosen):
+        if not any(same_value(value, wanted) for value in values for wanted in chosen):
             known = flow_text(list(dict.fromkeys(values)))
             fix = f"this never holds; the values of `{name}` are {known}"
             self._problems.add(loc, fix)
@@ -152,14 +152,3 @@ class _ExclusionReader:
         elif self._known(other, (*loc, "parameter")):
             return ParameterRef(other)
         return None
-
-
-def _same(left: Value, right: Value) -> bool:
-    return left == right and isinstance(left, bool) == isinstance(right, bool)
-
-
-def _spelled(condition: Condition) -> str:
-    operand = condition.operand
-    shown = operand.name if isinstance(operand, ParameterRef) else flow_text(operand)
-    word = condition.operator.value.replace("_", " ")
-    return f"{condition.parameter} {word} {shown}"
