@@ -25,7 +25,8 @@ def load_engine(name: str) -> Engine:
     Raises:
         PlanError: there is none, or the package that adds it cannot be imported.
     """
-    targets = {**_BUILT_IN, **added_engines()}
+    # Looked for among ours first: to list the others, every installed package is read.
+    targets = _BUILT_IN if name in _BUILT_IN else {**_BUILT_IN, **added_engines()}
     if name not in targets:
         close = difflib.get_close_matches(name, targets, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(targets)}"
