@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from autotuner.results.aggregate import LevelRow
-from autotuner.results.files import StudyPaths, read_tables
+from autotuner.results.files import ResultPaths, read_tables
 from autotuner.results.schema import LEVELS, REQUESTS, experiments_schema, file_schema
 from autotuner.results.score import Measured, Ranking, rank
 from autotuner.results.store import read_study
@@ -33,7 +33,7 @@ class StudyResults:
     """One row per stored level; columns of `LEVELS`, then label and parameters."""
     chosen: Mapping[str, str]
     """Experiment id -> the attempt that stands for it in the ranking."""
-    _paths: StudyPaths
+    _paths: ResultPaths
     _measured: Mapping[str, Measured]
     _all_attempts: bool
 
@@ -56,6 +56,10 @@ class StudyResults:
 
         Only the chosen attempts count, also where all of them were loaded.
         """
+        return self._ranking
+
+    @cached_property
+    def _ranking(self) -> Ranking:
         return rank(
             self.study.experiments, self._measured, self.study.objective, self.study.constraints
         )
@@ -71,7 +75,7 @@ def load_results(path: str | Path, *, all_attempts: bool = False) -> StudyResult
     Raises:
         OutputError: when there is no such folder, no study in it, or a file cannot be read.
     """
-    paths = StudyPaths(Path(path))
+    paths = ResultPaths(Path(path))
     study = read_study(paths)
     schema = experiments_schema(study.parameters)
     # The reverse of the order of writing: whatever a row refers to is then on disk already.
