@@ -15,7 +15,14 @@ from autotuner.engines.base import Engine
 from autotuner.engines.registry import load_engine
 from autotuner.errors import PlanError
 from autotuner.spec.experiment import Experiment, content_id
-from autotuner.spec.server import Footprint, ServerConfig, Value, same_value
+from autotuner.spec.server import (
+    Footprint,
+    ServerConfig,
+    Value,
+    is_number,
+    same_value,
+    spelled,
+)
 from autotuner.spec.study import (
     ENVIRONMENT_PREFIX,
     Condition,
@@ -160,7 +167,7 @@ def _experiment(
         if not name.startswith(ENVIRONMENT_PREFIX):
             flags[name] = value
         elif value is not None:
-            environment[name.removeprefix(ENVIRONMENT_PREFIX)] = _variable(value)
+            environment[name.removeprefix(ENVIRONMENT_PREFIX)] = spelled(value)
     server = ServerConfig(
         engine=spec.engine.name,
         model=spec.model,
@@ -181,11 +188,6 @@ def _experiment(
         workloads=workloads,
         footprint=footprint,
     )
-
-
-def _variable(value: Value) -> str:
-    """Text of an environment variable; booleans as a study file spells them."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _excluded(spec: StudySpec, parameters: Mapping[str, Value]) -> str | None:
@@ -211,16 +213,12 @@ def holds(condition: Condition, parameters: Mapping[str, Value]) -> bool:
             return not isinstance(operand, tuple) and same_value(value, operand)
         case Operator.NOT_EQUALS:
             return not isinstance(operand, tuple) and not same_value(value, operand)
-    if not _is_number(value) or not _is_number(operand):
+    if not is_number(value) or not is_number(operand):
         return False
     order = {
-        Operator.LESS_THAN: value < operand,  # type: ignore[operator]
-        Operator.AT_MOST: value <= operand,  # type: ignore[operator]
-        Operator.GREATER_THAN: value > operand,  # type: ignore[operator]
-        Operator.AT_LEAST: value >= operand,  # type: ignore[operator]
+        Operator.LESS_THAN: value < operand,
+        Operator.AT_MOST: value <= operand,
+        Operator.GREATER_THAN: value > operand,
+        Operator.AT_LEAST: value >= operand,
     }
     return order[condition.operator]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from autotuner.errors import OutputError
 
 __all__ = [
-    "StudyPaths",
+    "ResultPaths",
     "read_tables",
     "result_files",
     "write_table",
@@ -24,7 +24,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class StudyPaths:
+class ResultPaths:
     """Every name in a results folder."""
 
     root: Path

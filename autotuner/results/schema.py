@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from autotuner.errors import PlanError
 from autotuner.spec.objective import STATISTICS
-from autotuner.spec.server import Value
+from autotuner.spec.server import Value, spelled
 from autotuner.spec.study import Axis
 
 __all__ = [
@@ -187,7 +187,7 @@ class ParameterColumn:
             return None
         match self.type:
             case ParameterType.STRING:
-                return str(value).lower() if isinstance(value, bool) else str(value)
+                return spelled(value)
             case ParameterType.FLOAT64:
                 return float(value)
             case _:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from autotuner.errors import OutputError
 from autotuner.results.files import (
-    StudyPaths,
+    ResultPaths,
     read_tables,
     result_files,
     write_table,
@@ -28,7 +28,7 @@ from autotuner.results.schema import (
 from autotuner.results.study_record import StudyRecord
 from autotuner.spec.experiment import Attempt
 
-__all__ = ["ResultStore", "StudyPaths", "read_study"]
+__all__ = ["ResultPaths", "ResultStore", "read_study"]
 
 _ATTEMPT_NAME = re.compile(r"(?P<experiment>.+)-a(?P<number>\d+)(-\d+)?")
 
@@ -39,7 +39,7 @@ class ResultStore:
     Every file appears whole or not at all, so that a reader needs no lock.
     """
 
-    def __init__(self, paths: StudyPaths, study: StudyRecord) -> None:
+    def __init__(self, paths: ResultPaths, study: StudyRecord) -> None:
         """Use `create` or `open`."""
         self.paths = paths
         self.study = study
@@ -58,7 +58,7 @@ class ResultStore:
             OutputError: when the folder holds another study or foreign files, or cannot be
                 written.
         """
-        paths = StudyPaths(Path(path))
+        paths = ResultPaths(Path(path))
         try:
             if paths.study.exists():
                 study = _continued(paths, study)
@@ -82,7 +82,7 @@ class ResultStore:
         Raises:
             OutputError: when there is no such folder or no study in it.
         """
-        paths = StudyPaths(Path(path))
+        paths = ResultPaths(Path(path))
         return cls(paths, read_study(paths))
 
     def write_level(self, attempt: Attempt, result: LevelResult) -> None:
@@ -140,7 +140,7 @@ class ResultStore:
                 yield match["experiment"], int(match["number"])
 
 
-def read_study(paths: StudyPaths) -> StudyRecord:
+def read_study(paths: ResultPaths) -> StudyRecord:
     """Read ``study.json``.
 
     Raises:
@@ -157,7 +157,7 @@ def read_study(paths: StudyPaths) -> StudyRecord:
     return StudyRecord.from_json(text, str(paths.study))
 
 
-def _continued(paths: StudyPaths, study: StudyRecord) -> StudyRecord:
+def _continued(paths: ResultPaths, study: StudyRecord) -> StudyRecord:
     existing = read_study(paths)
     if existing.study_id != study.study_id:
         raise OutputError(

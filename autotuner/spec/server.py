@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
-__all__ = ["CpuPlan", "Footprint", "Model", "ServerConfig", "Value", "same_value"]
+__all__ = [
+    "CpuPlan",
+    "Footprint",
+    "Model",
+    "ServerConfig",
+    "Value",
+    "is_number",
+    "same_value",
+    "spelled",
+]
 
 Value = bool | int | float | str | None
 """A flag's value. ``True`` is a bare flag; ``False`` and ``None`` omit it."""
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it is a number; ``true`` and ``false`` are none, though Python counts with them."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def spelled(value: object) -> str:
+    """The value as a study file spells it: booleans in lower case."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def same_value(left: Value, right: Value) -> bool:

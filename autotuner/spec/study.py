@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autotuner.spec.experiment import Timeouts
 from autotuner.spec.objective import Constraint, Objective
-from autotuner.spec.server import CpuPlan, Model, Value
+from autotuner.spec.server import CpuPlan, Model, Value, spelled
 from autotuner.spec.workload import Workload
 
 __all__ = [
@@ -98,15 +98,10 @@ class Condition:
     def __str__(self) -> str:
         """In words, e.g. ``max-num-seqs at most 8``."""
         operand = self.operand
-        shown = _spelled(operand)
+        shown = spelled(operand)
         if isinstance(operand, tuple):
-            shown = f"[{', '.join(map(_spelled, operand))}]"
+            shown = f"[{', '.join(map(spelled, operand))}]"
         return f"{self.parameter} {self.operator.value.replace('_', ' ')} {shown}"
-
-
-def _spelled(value: object) -> str:
-    """As a study file spells it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autotuner.spec.server import Value, same_value
+from autotuner.spec.server import Value, is_number, same_value
 from autotuner.spec.source_lines import Loc
 from autotuner.spec.study import Condition, Exclusion, Operator, ParameterRef
 from autotuner.spec.study_parameters import SearchSpace, literal
@@ -111,9 +111,7 @@ class _ExclusionReader:
         if isinstance(operand, list):
             self._problems.add(loc, f"{operator} takes a single value; for a list use one_of")
             return None
-        if operator in _ORDERED and (
-            isinstance(operand, bool) or not isinstance(operand, int | float)
-        ):
+        if operator in _ORDERED and not is_number(operand):
             fix = f"{operator} takes a number, or {{parameter: name}}"
             self._problems.add(loc, fix)
             return None

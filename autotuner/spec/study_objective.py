@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autotuner.spec.objective import METRICS, STATISTICS, Constraint, Direction, Objective, Over
+from autotuner.spec.server import is_number
 from autotuner.spec.source_lines import Loc
 from autotuner.spec.study_problems import Problems, did_you_mean, flow_text, unknown_name
 from autotuner.spec.study_schema import LevelSection, ObjectiveSection
@@ -196,7 +197,7 @@ def _unknown_metric(metric: str) -> str:
 
 def _latency_limits(metric: str, limits: object, loc: Loc, problems: Problems) -> list[Constraint]:
     if not isinstance(limits, dict) or not limits:
-        amount = flow_text(limits) if _is_number(limits) else "0.5"
+        amount = flow_text(limits) if is_number(limits) else "0.5"
         fix = f"say which statistic of the requests is limited, such as {{p99: {amount}}}"
         problems.add(loc, fix)
         return []
@@ -208,7 +209,7 @@ def _latency_limits(metric: str, limits: object, loc: Loc, problems: Problems) -
             problems.add(place, fix)
         elif statistic not in STATISTICS:
             problems.add(place, unknown_name(statistic, STATISTICS, "statistic"))
-        elif not _is_number(limit):
+        elif not is_number(limit):
             problems.add(place, "write a number of seconds, without quotes, such as 0.5")
         elif limit <= 0:
             problems.add(place, "write a number of seconds above 0")
@@ -229,10 +230,10 @@ def _plain_limit(metric: str, limits: object, loc: Loc, problems: Problems) -> l
             return []
         limit, place = limits[word], (*loc, word)
     elif lower:
-        amount = flow_text(limits) if _is_number(limits) else "100"
+        amount = flow_text(limits) if is_number(limits) else "100"
         problems.add(loc, f"more is better here, so write {{at_least: {amount}}}")
         return []
-    if isinstance(limit, bool) or not isinstance(limit, int | float):
+    if not is_number(limit):
         problems.add(place, "write a number, without quotes")
     elif metric == "error_rate" and not 0 <= limit <= 1:
         problems.add(place, "the error rate is a fraction from 0 to 1: 1 % is 0.01")
@@ -241,7 +242,3 @@ def _plain_limit(metric: str, limits: object, loc: Loc, problems: Problems) -> l
     else:
         return [Constraint(metric, None, float(limit), upper=not lower)]
     return []
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

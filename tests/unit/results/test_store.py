@@ -14,7 +14,7 @@ from autotuner.errors import OutputError
 from autotuner.results import files
 from autotuner.results.levels import LevelResult, not_measured
 from autotuner.results.schema import LEVELS, REQUESTS, experiments_schema
-from autotuner.results.store import ResultStore, StudyPaths
+from autotuner.results.store import ResultPaths, ResultStore
 from autotuner.results.study_record import StudyRecord
 from autotuner.spec.experiment import Attempt, Cancelled, Experiment, Failed, FailureKind, Phase
 from autotuner.spec.objective import Direction, Objective
@@ -307,7 +307,7 @@ def test_study_json_is_plain_json_with_units_and_levels(store: ResultStore) -> N
 
 
 def test_paths_of_an_attempt_are_unique_to_it(tmp_path: Path) -> None:
-    paths = StudyPaths(tmp_path)
+    paths = ResultPaths(tmp_path)
     assert paths.log_dir("e-a1") == tmp_path / "logs" / "e-a1"
     assert paths.requests_file("e-a1", 3).name == "e-a1-03.parquet"
     assert paths.level_file("e-a1", 120).name == "e-a1-120.parquet"
