@@ -37,6 +37,8 @@ class LoadContext:
     environment: Mapping[str, str]
     level_grace_s: float
     """A level that has not ended this long after its stop rule is given up."""
+    no_token_s: float = 120.0
+    """A level in which no request receives a token for so long is given up."""
     cpus: tuple[int, ...] = ()
     executable: str | None = None
     should_stop: Callable[[], str | None] = field(default=lambda: None)

@@ -153,7 +153,7 @@ MEMORY = (
 CRASHES = (
     Symptom.of(
         r"no space left on device|\berrno:? 28\b",
-        _CRASHED,
+        FailureKind.DISK_FULL,
         "A disk of the node is full.",
     ),
     Symptom.of(

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
-import socket
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from autotuner.errors import ClusterError
 from autotuner.execution.base import AttemptLost, Executor, ExecutorEvent, Node, Slot
 from autotuner.execution.ray_actor import actor_class
+from autotuner.execution.ray_connection import (
+    address_of_environment,
+    connect,
+    own_signal_handlers,
+    token_file,
+)
 from autotuner.node.events import AttemptEnded, AttemptOrder
 from autotuner.spec.experiment import FailureKind
 
 __all__ = ["RayExecutor"]
 
 _ACCELERATOR_PREFIX = "accelerator_type:"
-_CONNECT_S = 10.0
 
 
 @dataclass(slots=True)
@@ -50,8 +48,8 @@ class RayExecutor(Executor):
     def __init__(self, address: str | None = None) -> None:
         self._live: dict[str, _Live] = {}
         self._lost: list[tuple[str, ExecutorEvent]] = []
-        with _own_signal_handlers():
-            self._context = _connect(address or _address_of_environment())
+        with own_signal_handlers():
+            self._context = connect(address or address_of_environment())
         self._actor_class = actor_class()
 
     @property
@@ -59,7 +57,7 @@ class RayExecutor(Executor):
         if not (url := self._context.dashboard_url):
             return None
         # Ray turns token authentication on by itself and keeps the token in this file.
-        token = _token_file()
+        token = token_file()
         login = f"; log in with the token in {token}" if token.exists() else ""
         return f"http://{url}{login}"
 
@@ -140,80 +138,6 @@ class RayExecutor(Executor):
         return AttemptLost(kind, f"{type(error).__name__}: {str(error).strip()}")
 
 
-def _address_of_environment() -> str | None:
-    address = os.environ.get("RAY_ADDRESS", "")
-    # An http address is the Jobs API's, set for `ray job submit`: nothing to join.
-    return None if not address or address.startswith("http") else address
-
-
-def _connect(address: str | None) -> Any:
-    package = str(Path(__file__).parents[1])
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
-    if address is None:
-        # Ray gives its workers nice 15, which servers and load generators would inherit.
-        os.environ.setdefault("RAY_worker_niceness", "0")
-        # Ray reports usage to its makers unless told not to; this Ray nobody was asked about.
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        options |= {"address": "local", "include_dashboard": True}
-    else:
-        _check_address(address)
-        _send_token_where_there_is_one()
-        # Nodes run the driver's own version of us, whether or not they have one installed.
-        options |= {"address": address, "runtime_env": {"py_modules": [package]}}
-    # It warns of a token that `dashboard` explains.
-    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
-    try:
-        return ray.init(**options)
-    except (OSError, RuntimeError, ValueError, RayError) as error:
-        raise ClusterError(_no_ray(address, error)) from error
-
-
-def _check_address(address: str) -> None:
-    """Refuse at once what `ray.init` would try for minutes."""
-    if address.startswith("ray://"):
-        raise ClusterError(
-            f"{address} is an address of the Ray Client, which Ray no longer supports: run "
-            "autotuner on a node of the cluster with --address auto, or send it there with "
-            "`ray job submit`"
-        )
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
-    except (OSError, OverflowError) as error:
-        raise ClusterError(_no_ray(address, error)) from error
-
-
-def _no_ray(address: str | None, error: Exception) -> str:
-    where = f"at {address!r}" if address else "on this machine"
-    return (
-        f"no Ray {where}: {error}. Start one with `ray start --head`, or leave --address out "
-        "to have one started here. A cluster with token authentication needs its token in "
-        f"{_token_file()}, and RAY_AUTH_MODE=token"
-    )
-
-
-def _token_file() -> Path:
-    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
-
-
-def _send_token_where_there_is_one() -> None:
-    """Make `ray.init` authenticate as `ray start` does.
-
-    From 2.60 on, `ray start` asks for a token as soon as a token file exists, but `ray.init`
-    with an address sends it only when told to, and otherwise fails after 20 s of retries. A
-    cluster without authentication ignores the token. Ray reads the variable when it is
-    imported, so it must be made to read it again.
-    """
-    if "RAY_AUTH_MODE" in os.environ:
-        return
-    if "RAY_AUTH_TOKEN" in os.environ or _token_file().exists():
-        os.environ["RAY_AUTH_MODE"] = "token"
-        raylet: Any = ray._raylet
-        raylet.Config.initialize("")
-
-
 def _cluster_nodes() -> list[dict[str, Any]]:
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     return nodes
@@ -222,18 +146,3 @@ def _cluster_nodes() -> list[dict[str, Any]]:
 def _gpu_model(resources: dict[str, float]) -> str | None:
     models = [name for name in resources if name.startswith(_ACCELERATOR_PREFIX)]
     return models[0].removeprefix(_ACCELERATOR_PREFIX) if models else None
-
-
-@contextmanager
-def _own_signal_handlers() -> Iterator[None]:
-    """Keep the caller's handlers: `ray.init` puts its own in place of SIGTERM's."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            if handler is not None:  # not set from Python, so that Python cannot set it again
-                signal.signal(number, handler)

@@ -63,6 +63,7 @@ class Preparation:
             folder=self.folder,
             environment=clean_environment(add=shared),
             level_grace_s=self.order.timeouts.level_grace_s,
+            no_token_s=self.order.timeouts.no_token_s,
             cpus=self.order.attempt.experiment.footprint.cpus.load,
             executable=self.order.bench.executable,
         )

@@ -39,6 +39,7 @@ class Phase(StrEnum):
     WARMUP = "warmup"
     LOAD = "load"
     STOP = "stop"
+    POSTFLIGHT = "postflight"
 
 
 class FailureKind(StrEnum):
@@ -76,6 +77,8 @@ class FailureKind(StrEnum):
     """The node left the cluster."""
     DIRTY_GPU = "dirty_gpu"
     """The devices held foreign memory before the start."""
+    DISK_FULL = "disk_full"
+    """A disk of the node is full."""
     INTERNAL_ERROR = "internal_error"
     """A bug in autotuner; the evidence is its traceback."""
 
@@ -94,6 +97,7 @@ _RETRYABLE = frozenset(
         FailureKind.ACTOR_LOST,
         FailureKind.NODE_LOST,
         FailureKind.DIRTY_GPU,
+        FailureKind.DISK_FULL,
     }
 )
 
@@ -127,12 +131,22 @@ Outcome = Completed | Failed | Cancelled
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Deadline of each phase, in seconds. ``level_grace_s`` comes on top of a level's stop rule."""
+    """Deadlines in seconds."""
 
+    device_s: float = 60.0
+    """For the devices to be free of foreign memory, before the start and after the end."""
     start_s: float = 600.0
+    """From the server's start until it is ready."""
     warmup_s: float = 300.0
+    """For the warm-up of one workload."""
     level_grace_s: float = 120.0
+    """On top of a level's stop rule."""
+    no_token_s: float = 120.0
+    """A server under load that sends no token to anyone for so long is hung."""
     stop_s: float = 20.0
+    """Between SIGTERM and SIGKILL."""
+    lease_s: float = 120.0
+    """An attempt ends by itself when its driver has been silent for so long."""
 
 
 @dataclass(frozen=True, slots=True)

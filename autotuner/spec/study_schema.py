@@ -241,10 +241,13 @@ class ResourcesSection(Section):
 
 
 class TimeoutsSection(Section):
+    device_s: Seconds | None = example(60, default=None)
     start_s: Seconds | None = example(600, default=None)
     warmup_s: Seconds | None = example(300, default=None)
     level_grace_s: Seconds | None = example(120, default=None)
+    no_token_s: Seconds | None = example(120, default=None)
     stop_s: Seconds | None = example(20, default=None)
+    lease_s: Annotated[float, Field(ge=10)] | None = example(120, default=None)
 
 
 class BenchSection(Section):

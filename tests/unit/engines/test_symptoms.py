@@ -31,7 +31,7 @@ AT_START = [
     ("vllm", "vllm_device_in_use", Kind.OUT_OF_MEMORY_AT_LOAD, "Free memory on device"),
     ("vllm", "torch_out_of_memory_at_load", Kind.OUT_OF_MEMORY_AT_LOAD, "1.00 GiB"),
     ("vllm", "nccl_error", Kind.SERVER_CRASHED, "NCCL error"),
-    ("vllm", "disk_full", Kind.SERVER_CRASHED, "No space left"),
+    ("vllm", "disk_full", Kind.DISK_FULL, "No space left"),
     ("vllm", "transformers_missing_model", Kind.MODEL_NOT_FOUND, "some-owner/some-model"),
     ("sglang", "transformers_missing_file", Kind.MODEL_NOT_FOUND, "config.json"),
     ("sglang", "sglang_bad_flag", Kind.CONFIG_REJECTED, "--enable_metrics"),
@@ -45,7 +45,7 @@ UNDER_LOAD = [
     ("vllm", "torch_out_of_memory_under_load", Kind.OUT_OF_MEMORY_UNDER_LOAD, "50.00 MiB"),
     ("sglang", "sglang_out_of_slots_under_load", Kind.OUT_OF_MEMORY_UNDER_LOAD, "alloc_req_slots"),
     ("sglang", "sglang_illegal_access", Kind.SERVER_CRASHED, "illegal memory access"),
-    ("vllm", "disk_full", Kind.SERVER_CRASHED, "No space left"),
+    ("vllm", "disk_full", Kind.DISK_FULL, "No space left"),
 ]
 
 

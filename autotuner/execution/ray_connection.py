@@ -1,0 +1,111 @@
+"""Joining a Ray cluster, or starting a Ray here: addresses, tokens, signal handlers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from autotuner.errors import ClusterError
+
+__all__ = ["address_of_environment", "connect", "own_signal_handlers", "token_file"]
+
+_CONNECT_S = 10.0
+
+
+def address_of_environment() -> str | None:
+    address = os.environ.get("RAY_ADDRESS", "")
+    # An http address is the Jobs API's, set for `ray job submit`: nothing to join.
+    return None if not address or address.startswith("http") else address
+
+
+def connect(address: str | None) -> Any:
+    package = str(Path(__file__).parents[1])
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
+    if address is None:
+        # Ray gives its workers nice 15, which servers and load generators would inherit.
+        os.environ.setdefault("RAY_worker_niceness", "0")
+        # Ray reports usage to its makers unless told not to; this Ray nobody was asked about.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        options |= {"address": "local", "include_dashboard": True}
+    else:
+        _check_address(address)
+        _send_token_where_there_is_one()
+        # Nodes run the driver's own version of us, whether or not they have one installed.
+        options |= {"address": address, "runtime_env": {"py_modules": [package]}}
+    # It warns of a token that `dashboard` explains.
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
+    try:
+        return ray.init(**options)
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        raise ClusterError(_no_ray(address, error)) from error
+
+
+def _check_address(address: str) -> None:
+    """Refuse at once what `ray.init` would try for minutes."""
+    if address.startswith("ray://"):
+        raise ClusterError(
+            f"{address} is an address of the Ray Client, which Ray no longer supports: run "
+            "autotuner on a node of the cluster with --address auto, or send it there with "
+            "`ray job submit`"
+        )
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(_no_ray(address, error)) from error
+
+
+def _no_ray(address: str | None, error: Exception) -> str:
+    where = f"at {address!r}" if address else "on this machine"
+    return (
+        f"no Ray {where}: {error}. Start one with `ray start --head`, or leave --address out "
+        "to have one started here. A cluster with token authentication needs its token in "
+        f"{token_file()}, and RAY_AUTH_MODE=token"
+    )
+
+
+def token_file() -> Path:
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+
+
+def _send_token_where_there_is_one() -> None:
+    """Make `ray.init` authenticate as `ray start` does.
+
+    From 2.60 on, `ray start` asks for a token as soon as a token file exists, but `ray.init`
+    with an address sends it only when told to, and otherwise fails after 20 s of retries. A
+    cluster without authentication ignores the token. Ray reads the variable when it is
+    imported, so it must be made to read it again.
+    """
+    if "RAY_AUTH_MODE" in os.environ:
+        return
+    if "RAY_AUTH_TOKEN" in os.environ or token_file().exists():
+        os.environ["RAY_AUTH_MODE"] = "token"
+        raylet: Any = ray._raylet
+        raylet.Config.initialize("")
+
+
+@contextmanager
+def own_signal_handlers() -> Iterator[None]:
+    """Keep the caller's handlers: `ray.init` puts its own in place of SIGTERM's."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # not set from Python, so that Python cannot set it again
+                signal.signal(number, handler)
