@@ -26,9 +26,7 @@ LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 # The study loop is one room in three modules.
 ONE_ROOM = {"progress", "driver", "study"}
 
-RAY_MODULES = {
-    f"execution/{name}.py" for name in ("on_ray", "ray_actor", "ray_connection")
-}
+RAY_MODULES = {f"execution/{name}.py" for name in ("on_ray", "ray_actor", "ray_connection")}
 GENAI_BENCH_MODULES = {"bench/genai_bench_shim.py"}
 STANDARD_LIBRARY_ONLY = {"supervision/supervisor.py"}
 FORBIDDEN_NAMES = {"util", "utils", "helper", "helpers", "common", "manager", "misc"}
