@@ -8,7 +8,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["KernelFacts", "clean_environment", "is_secret_name", "kernel_facts", "mask_secrets"]
+__all__ = [
+    "LEASE_VARIABLE",
+    "KernelFacts",
+    "clean_environment",
+    "is_secret_name",
+    "kernel_facts",
+    "mask_secrets",
+]
+
+LEASE_VARIABLE = "AUTOTUNER_LEASE"
+"""Marks every process of an attempt with the token of its lease."""
 
 _DROPPED = frozenset(
     {
@@ -20,6 +30,8 @@ _DROPPED = frozenset(
         "OMP_NUM_THREADS",
         "VIRTUAL_ENV",
         "__PYVENV_LAUNCHER__",
+        # Of the attempt that we ourselves may be a process of.
+        LEASE_VARIABLE,
     }
 )
 _LOOPBACK = ("127.0.0.1", "localhost")

@@ -13,7 +13,7 @@ our environment.
 Usage: python supervisor.py STATUS_FILE GRACE_S CPUS COMMAND...
 CPUS is a comma-separated list, or ``-`` for no pinning.
 
-STATUS_FILE receives one JSON object at the start (``pid``, ``started_at``) and again, with
+STATUS_FILE receives one JSON object at the start (``pid``, ``start_ticks``) and again, with
 ``returncode``, ``ended_by``, ``leftover`` and ``cpu_s`` added, at the end. A caller trusts it
 more than an exit status: below some of Ray's flags every exit status reads 0.
 """
@@ -63,6 +63,15 @@ def _descendants(root: int) -> list[int]:
         found += below
         todo += below
     return found
+
+
+def _start_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot: with its pid, which process it is."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return int(stat.rpartition(")")[2].split()[19])
 
 
 def _signal(pids: list[int], number: signal.Signals) -> None:
@@ -137,7 +146,7 @@ class Watchdog:
             self._write_status(returncode=_NOT_EXECUTED, ended_by="exited", leftover=[], cpu_s=0.0)
             return _NOT_EXECUTED
         self._pid = process.pid
-        self._write_status(pid=process.pid, started_at=time.time())
+        self._write_status(pid=process.pid, start_ticks=_start_ticks(process.pid))
         ended_by, grace_s = self._wait()
         self._clear(grace_s)
         process.returncode = self._returncode  # reaped here; Popen must not look again
