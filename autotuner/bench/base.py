@@ -55,6 +55,8 @@ class LevelLoad:
     """Wall-clock time of the first request, UTC."""
     failure: str | None = None
     """Why the level was not run to its stop rule; None if it was."""
+    silent_s: float | None = None
+    """Given up because the server, though under load, sent no token to anyone for so long."""
 
 
 class LoadGenerator(ABC):

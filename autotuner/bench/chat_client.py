@@ -59,10 +59,12 @@ def ask(
     timeout_s: float,
     request: Mapping[str, object] | None = None,
     connected: Callable[[socket.socket], None] = lambda _: None,
+    heard: Callable[[], None] = lambda: None,
 ) -> ChatAnswer:
     """Send one chat request and read its stream to the end.
 
     ``connected`` gets the socket before anything is sent; shutting it down ends the request.
+    ``heard`` is called at each piece of the answer.
 
     Raises:
         OSError: the server refused, broke off, or sent nothing for ``timeout_s``.
@@ -89,21 +91,39 @@ def ask(
         if response.status != 200:
             text = response.read(2000).decode(errors="replace")
             raise OSError(f"HTTP {response.status}: {text}")
-        return _read_stream(response, started)
+        return _read_stream(response, started, heard)
     except (http.client.HTTPException, ValueError) as error:
         raise OSError(f"{type(error).__name__}: {error}") from error
     finally:
         connection.close()
 
 
-def prompt_of(target: Target, tokens: int, *, timeout_s: float) -> str:
-    """A prompt of about ``tokens`` tokens as this server counts them, template included."""
-    sample = ask(target, WORD * _CALIBRATION_WORDS, max_tokens=1, timeout_s=timeout_s)
+def prompt_of(
+    target: Target,
+    tokens: int,
+    *,
+    timeout_s: float,
+    connected: Callable[[socket.socket], None] = lambda _: None,
+) -> str:
+    """A prompt of about ``tokens`` tokens as this server counts them, template included.
+
+    Raises:
+        OSError: see `ask`, whose ``connected`` it takes too.
+    """
+    sample = ask(
+        target,
+        WORD * _CALIBRATION_WORDS,
+        max_tokens=1,
+        timeout_s=timeout_s,
+        connected=connected,
+    )
     per_word = (sample.input_tokens or _CALIBRATION_WORDS) / _CALIBRATION_WORDS
     return WORD * max(1, int(tokens / per_word))
 
 
-def _read_stream(response: http.client.HTTPResponse, started: float) -> ChatAnswer:
+def _read_stream(
+    response: http.client.HTTPResponse, started: float, heard: Callable[[], None]
+) -> ChatAnswer:
     first: float | None = None
     usage: dict[str, Any] = {}
     ended = False
@@ -114,6 +134,7 @@ def _read_stream(response: http.client.HTTPResponse, started: float) -> ChatAnsw
         chunk = json.loads(line[len(b"data: ") :])
         if "error" in chunk:
             raise OSError(f"error in the stream: {chunk['error']}")
+        heard()
         usage = chunk.get("usage") or usage
         choices = chunk.get("choices") or [{}]
         ended = ended or choices[0].get("finish_reason") is not None

@@ -11,17 +11,20 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, datetime
 
 from autotuner.bench.base import LevelLoad, LoadContext, LoadGenerator, Target
 from autotuner.bench.chat_client import WORD, ask, prompt_of
+from autotuner.bench.silence import Silence
 from autotuner.results.levels import RequestRecord, RequestStatus
 from autotuner.spec.workload import Level, Workload
 
 __all__ = ["ClosedLoop"]
 
 _POLL_S = 0.02
+_SIZING = -1
+"""Stands for the number of the request that comes before the first."""
 _JOIN_S = 5.0
 """For a user that is just connecting; all others end at once."""
 
@@ -57,25 +60,22 @@ class _LevelRun:
         self._started: dict[int, float] = {}
         self._records: dict[int, RequestRecord] = {}
         self._sockets: dict[int, socket.socket] = {}
+        tokens_in, self._tokens_out = workload.typical_tokens
+        self._prompt = WORD * tokens_in
+        self._silence = Silence(context.no_token_s)
 
     def run(self) -> LevelLoad:
-        stop = self._workload.stop
-        tokens_in, self._tokens_out = self._workload.typical_tokens
-        try:
-            self._prompt = prompt_of(self._target, tokens_in, timeout_s=stop.seconds)
-        except OSError:  # the level will tell; its records show what the server answers
-            self._prompt = WORD * tokens_in
+        sizing = threading.Thread(target=self._size_the_prompt, daemon=True)
+        sizing.start()
+        failure = self._wait(sizing.is_alive)
         started_at, self._origin = datetime.now(UTC), time.monotonic()
         users = [
-            threading.Thread(target=self._user, daemon=True) for _ in range(self._level.concurrency)
+            threading.Thread(target=self._user, daemon=True)
+            for _ in range(0 if failure else self._level.concurrency)
         ]
         for user in users:
             user.start()
-        failure = None
-        while not self._enough() and time.monotonic() - self._origin < stop.seconds:
-            if failure := self._context.should_stop():
-                break
-            time.sleep(_POLL_S)
+        failure = failure or self._wait(self._goes_on)
         with self._lock:
             self._ended.set()
             cut = {
@@ -87,10 +87,35 @@ class _LevelRun:
             for open_socket in self._sockets.values():
                 with contextlib.suppress(OSError):
                     open_socket.shutdown(socket.SHUT_RDWR)
-        for user in users:
-            user.join(_JOIN_S)
+        for thread in (sizing, *users):
+            thread.join(_JOIN_S)
         ordered = tuple(records[index] for index in sorted(records))
-        return LevelLoad(self._level, ordered, started_at, failure)
+        silent_s = self._silence.limit_s if failure == self._silence.failure else None
+        return LevelLoad(self._level, ordered, started_at if users else None, failure, silent_s)
+
+    def _wait(self, goes_on: Callable[[], bool]) -> str | None:
+        """Wait while it goes on; the reason to give the level up, if one comes up."""
+        while goes_on():
+            if reason := self._context.should_stop():
+                return reason
+            if self._silence.too_long:
+                return self._silence.failure
+            time.sleep(_POLL_S)
+        return None
+
+    def _size_the_prompt(self) -> None:
+        # Failing that, the level will tell; its records show what the server answers.
+        with contextlib.suppress(OSError):
+            self._prompt = prompt_of(
+                self._target,
+                self._workload.typical_tokens[0],
+                timeout_s=self._workload.stop.seconds,
+                connected=lambda opened: self._connected(_SIZING, opened),
+            )
+
+    def _goes_on(self) -> bool:
+        lasts = time.monotonic() - self._origin < self._workload.stop.seconds
+        return lasts and not self._enough()
 
     def _enough(self) -> bool:
         wanted = self._workload.stop.requests
@@ -104,6 +129,7 @@ class _LevelRun:
                 index = len(self._started)
                 self._started[index] = started = time.monotonic() - self._origin
             record = self._request(index, started)
+            self._silence.token()
             with self._lock:
                 if self._ended.is_set():
                     return  # already counted as cut
@@ -120,6 +146,7 @@ class _LevelRun:
                 timeout_s=limit_s,
                 request=self._workload.request,
                 connected=lambda opened: self._connected(index, opened),
+                heard=self._silence.token,
             )
         except OSError as error:
             time.sleep(_POLL_S)  # a dead server refuses thousands of times a second

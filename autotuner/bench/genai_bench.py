@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autotuner.bench.base import LevelLoad, LoadContext, LoadGenerator, Target
-from autotuner.bench.genai_bench_events import UNREADABLE, EventFile, LevelLog
+from autotuner.bench.genai_bench_events import EventFile
+from autotuner.bench.genai_bench_progress import Progress
 from autotuner.errors import LaunchError
 from autotuner.spec.workload import Level, Workload
 from autotuner.supervision.process import SupervisedProcess
@@ -35,7 +36,13 @@ _SHIM = Path(__file__).with_name("genai_bench_shim.py")
 _POLL_S = 0.1
 _BOOT_S = 300.0
 """Patience with genai-bench's imports and tokenizer, per call."""
+_VERSION_S = 60.0
+"""Patience with an interpreter that is asked for a version: its files may be on a network."""
+_BEAT_S = 1.0
+"""Between two signs of life of the shim, at most."""
 _TAIL_LINES = 15
+_FULL_BYTES = 4096
+"""With less, a disk takes no more of a log."""
 
 
 class GenaiBench(LoadGenerator):
@@ -46,9 +53,17 @@ class GenaiBench(LoadGenerator):
     def version(self, context: LoadContext) -> str | None:
         python = _python_of(find_executable(context.executable))
         question = "import importlib.metadata as m; print(m.version('genai-bench'))"
-        answer = subprocess.run(
-            [str(python), "-I", "-c", question], capture_output=True, text=True, check=False
-        )
+        try:
+            answer = subprocess.run(
+                [str(python), "-I", "-c", question],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_VERSION_S,
+            )
+        except (subprocess.TimeoutExpired, OSError) as error:
+            raise LaunchError(f"genai-bench's interpreter does not answer: {error}") from error
         return answer.stdout.strip() or None
 
     def run(
@@ -106,11 +121,6 @@ def _python_of(executable: Path) -> Path:
     raise LaunchError(f"no python beside {executable}: name the genai-bench of its environment")
 
 
-def _last_lines(process: SupervisedProcess) -> str:
-    tail = "\n".join(process.log_tail().splitlines()[-_TAIL_LINES:])
-    return f"its last lines:\n{tail}" if tail else "it wrote nothing"
-
-
 @dataclass(frozen=True, slots=True)
 class _Call:
     """One run of the program over consecutive levels of a workload."""
@@ -122,7 +132,7 @@ class _Call:
     folder: Path
 
     def run(self, levels: Sequence[Level]) -> Generator[LevelLoad, None, int]:
-        """Yield finished levels; return how many of ``levels`` are dealt with."""
+        """Yield levels that ended or were lost; return how many of ``levels`` these are."""
         events = EventFile(self.folder / "events.jsonl")
         with SupervisedProcess(
             self._command(levels),
@@ -132,64 +142,50 @@ class _Call:
             grace_s=1.0,
             cwd=self.folder,
         ) as process:
-            return (yield from self._follow(process, events, levels))
+            progress = Progress(
+                levels,
+                boot_s=_BOOT_S,
+                level_limit_s=self.workload.stop.seconds + self.context.level_grace_s,
+                no_token_s=self.context.no_token_s,
+                last_words=lambda: self._last_words(process),
+            )
+            yield from self._follow(process, events, progress)
+        # After the end of the process: who looks at the server next is to find it unloaded.
+        yield from progress.lost()
+        return progress.done
 
     def _follow(
-        self, process: SupervisedProcess, events: EventFile, levels: Sequence[Level]
-    ) -> Generator[LevelLoad, None, int]:
-        done = 0
-        deadline = time.monotonic() + _BOOT_S
-        log: LevelLog | None = None
-        while done < len(levels):
+        self, process: SupervisedProcess, events: EventFile, progress: Progress
+    ) -> Generator[LevelLoad, None, None]:
+        while True:
             # Asked before reading, so that what a dying process wrote last is still read.
-            failure = self._failure(process, deadline, level_runs=log is not None)
+            reason, alive = self.context.should_stop(), process.alive
             for event in events.read():
-                if event["event"] == UNREADABLE:
-                    failure = failure or f"an unreadable line in {events.path.name}: disk full?"
-                    break
-                if event["event"] == "level_started":
-                    if event["concurrency"] != (asked := levels[done].concurrency):
-                        other = f"concurrency {event['concurrency']} where {asked} was asked for"
-                        failure = failure or f"genai-bench began {other}"
-                        break
-                    log = LevelLog(levels[done], event)
-                    deadline = time.monotonic() + self._level_limit_s()
-                elif log is not None and event["event"] == "request":
-                    log.add(event)
-                elif log is not None and event["event"] == "level_finished":
-                    yield log.finish()
-                    log, done = None, done + 1
-                    deadline = time.monotonic() + _BOOT_S
-            if done < len(levels) and failure is not None:
-                started = log or LevelLog(levels[done])
-                yield started.finish(failure)
-                # Nothing at all began: the next call would end in the same way.
-                if log is None and done == 0:
-                    yield from (LevelLoad(level, (), None, failure) for level in levels[1:])
-                    return len(levels)
-                return done + 1
+                if (load := progress.take(event)) is not None:
+                    yield load
+                if progress.ended:
+                    return
+            if reason:
+                progress.fail(reason)
+            elif not alive:
+                progress.fail_by_itself(f"genai-bench ended early ({process.exit})")
+            else:
+                progress.look_at_the_clock()
+            if progress.ended:
+                return
             time.sleep(_POLL_S)
-        return done
 
-    def _failure(
-        self, process: SupervisedProcess, deadline: float, *, level_runs: bool
-    ) -> str | None:
-        if reason := self.context.should_stop():
-            return reason
-        if not process.alive:
-            return f"genai-bench ended early ({process.exit}); {_last_lines(process)}"
-        if time.monotonic() <= deadline:
-            return None
-        if level_runs:
-            return "genai-bench did not come to an end in time (stop rule plus level_grace_s)"
-        return f"genai-bench began no level within {_BOOT_S:g} s; {_last_lines(process)}"
-
-    def _level_limit_s(self) -> float:
-        return self.workload.stop.seconds + self.context.level_grace_s
+    def _last_words(self, process: SupervisedProcess) -> str:
+        tail = "\n".join(process.log_tail().splitlines()[-_TAIL_LINES:])
+        words = f"its last lines:\n{tail}" if tail else "it wrote nothing"
+        # On a full disk its log may lack the very line that says so.
+        full = shutil.disk_usage(self.context.folder).free < _FULL_BYTES
+        return f"no space left on device in {self.context.folder}; {words}" if full else words
 
     def _environment(self, events: Path) -> dict[str, str]:
         stop = self.workload.stop
         shim = {"events": str(events), "seconds": stop.seconds, "requests": stop.requests}
+        shim["beat_s"] = min(_BEAT_S, self.context.no_token_s / 8)
         environment = {**self.context.environment, "ENABLE_UI": "false"}
         environment["GENAI_BENCH_LOGGING_LEVEL"] = "WARNING"  # at INFO: a line per request
         environment["AUTOTUNER_SHIM"] = json.dumps(shim)

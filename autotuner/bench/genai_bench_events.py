@@ -61,12 +61,13 @@ class LevelLog:
     def add(self, event: Mapping[str, Any]) -> None:
         self.requests.append(event)
 
-    def finish(self, failure: str | None = None) -> LevelLoad:
+    def finish(self, failure: str | None = None, silent_s: float | None = None) -> LevelLoad:
         """The level's records in order of start, with times from the first request's start."""
         events = sorted(self.requests, key=lambda event: float(event["started"]))
         origin = events[0]["started"] if events else 0.0
         records = tuple(_record(index, event, origin) for index, event in enumerate(events))
-        return LevelLoad(self.level, records, self._started_at(origin) if events else None, failure)
+        started_at = self._started_at(origin) if events else None
+        return LevelLoad(self.level, records, started_at, failure, silent_s)
 
     def _started_at(self, origin: float) -> datetime | None:
         if self.started is None:

@@ -10,17 +10,21 @@ What changes, and why (all read from genai-bench 0.0.5):
   rows that its own validation refuses (one-token outputs) are dropped. Here: every request is
   written down when it ends, however it ends, so that nothing is lost if genai-bench dies.
 * A stream that breaks off counts as an answer, unless it was chunked. Here: it is an error.
+* Whether tokens flow is known to nobody outside. Here: a sign of life every ``beat_s``, which
+  says whether there was a token since the last one.
 * A level without a single success ends the program and loses the levels after it. Here: the
   next level follows.
 * Spreadsheets and plots take seconds of GPU time. Here: they are left out.
 
 Configuration comes in the environment variable AUTOTUNER_SHIM, a JSON object with ``events``
-(file to append to, one JSON object a line), ``seconds`` and ``requests`` (null: no limit).
-Exit status 78: this genai-bench is not one that the changes fit.
+(file to append to, one JSON object a line), ``seconds``, ``requests`` (null: no limit) and
+``beat_s``. Exit status 78: this genai-bench is not one that the changes fit; 74: the events
+could not be written.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -28,31 +32,64 @@ import time
 from typing import Any
 
 _UNFIT = 78
+_UNWRITTEN = 74
 _POLL_S = 0.05
 
 _options = json.loads(os.environ.get("AUTOTUNER_SHIM", "{}"))
 
 
+class _Flow:
+    """Of the answers that are being read. One flag, as it is set at every token."""
+
+    tokens = False
+
+
 def _emit(event: str, **fields: Any) -> None:
-    """Append one line in one write, so that forked load workers cannot interleave."""
-    line = json.dumps({"event": event, **fields}) + "\n"
-    fd = os.open(_options["events"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    """Append one line in one write, so that forked load workers cannot interleave.
+
+    Ends the process where that fails: the rows would be lost, and nobody would know.
+    """
+    line = json.dumps({"event": event, **fields}).encode() + b"\n"
     try:
-        os.write(fd, line.encode())
-    finally:
+        fd = os.open(_options["events"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        while line:  # more than once only where a disk is full: the next write says so
+            line = line[os.write(fd, line) :]
         os.close(fd)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.write(2, f"the event file cannot be written: {error}\n".encode())
+        os._exit(_UNWRITTEN)
 
 
 def _until_stop_rule(max_time_per_run: float, max_requests_per_run: int, environment: Any) -> int:
     import gevent
 
-    started = time.monotonic()
+    started = beat_at = time.monotonic()
     while (elapsed := time.monotonic() - started) < _options["seconds"]:
         gevent.sleep(_POLL_S)
         ended = environment.runner.stats.total.num_requests
         if _options["requests"] is not None and ended >= _options["requests"]:
             break
+        if time.monotonic() - beat_at >= _options["beat_s"]:
+            beat_at = time.monotonic()
+            tokens, _Flow.tokens = _Flow.tokens, False
+            _emit("alive", tokens=tokens)
+    _emit("stop_rule_met")
     return round(elapsed)
+
+
+def _hear_tokens() -> None:
+    from requests import Response
+
+    original = Response.iter_lines
+
+    def iter_lines(self: Any, *args: Any, **kwargs: Any) -> Any:
+        for line in original(self, *args, **kwargs):
+            if line[:5] == b"data:":  # other lines may only keep the connection alive
+                _Flow.tokens = True
+            yield line
+
+    Response.iter_lines = iter_lines  # type: ignore[method-assign]
 
 
 def _refuse_broken_streams(user_class: Any) -> None:
@@ -157,6 +194,7 @@ def _adapt() -> Any:
     for name, function in replaced.items():
         getattr(cli, name)  # raises where this version has no such function
         setattr(cli, name, function)
+    _hear_tokens()
     _refuse_broken_streams(OpenAIUser)
     _record_requests(OpenAIUser)
     _announce_levels(AggregatedMetricsCollector)

@@ -142,6 +142,11 @@ class Answer:
         if self.sent == self._ask.tokens:
             self.done.set()
 
+    def stall(self) -> None:
+        """Send a first token that is never the last, of a streamed answer."""
+        if self._ask.streamed:
+            self._writer.write(self._first)
+
     def finish(self) -> None:
         """Send what follows the last token; the whole answer where it is not streamed."""
         if not self._ask.streamed:

@@ -6,6 +6,7 @@ The requests that count are completions for the right model; ``after N`` lets N 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import time
 from dataclasses import dataclass, fields
 from enum import Enum
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -38,13 +40,18 @@ Traceback (most recent call last):
 RuntimeError: Engine core initialization failed. See root cause above. (simulated)"""
 
 
+_FILLING = b"\0" * (1 << 20)
+
+
 class Verdict(Enum):
     """What becomes of a request."""
 
     SERVE = "serve"
     CRASH = "crash"
     HANG = "hang"
+    STALL = "stall"
     ERROR = "error"
+    FILL_DISK = "fill_disk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,9 @@ class Faults:
     slow_start_s: float = 0.0
     crash_after_requests: int | None = None
     hang_after_requests: int | None = None
+    stall_tokens_after_requests: int | None = None
+    fill_disk: bool = False
+    fill_disk_after_requests: int | None = None
     error_after_requests: int | None = None
     error_every: int | None = None
     error_status: int = 500
@@ -87,12 +97,16 @@ class Faults:
 
     def verdict(self, number: int) -> Verdict:
         """What becomes of the ``number``-th request, counted from 1."""
-        if _is_past(self.crash_after_requests, number):
-            return Verdict.CRASH
-        if _is_past(self.hang_after_requests, number):
-            return Verdict.HANG
-        if _is_past(self.error_after_requests, number):
-            return Verdict.ERROR
+        limits = {
+            Verdict.CRASH: self.crash_after_requests,
+            Verdict.FILL_DISK: 0 if self.fill_disk else self.fill_disk_after_requests,
+            Verdict.HANG: self.hang_after_requests,
+            Verdict.STALL: self.stall_tokens_after_requests,
+            Verdict.ERROR: self.error_after_requests,
+        }
+        for verdict, limit in limits.items():
+            if limit is not None and number > limit:
+                return verdict
         if self.error_every is not None and number % self.error_every == 0:
             return Verdict.ERROR
         return Verdict.SERVE
@@ -101,9 +115,19 @@ class Faults:
         """End as a segmentation fault would be reported by a shell, unless told otherwise."""
         self.exit(139, "")
 
+    def fill_the_disk(self) -> NoReturn:
+        """Write into the current folder until the system refuses, and end as Python would."""
+        try:
+            with Path("fault-fill-disk").open("ab", buffering=0) as file:
+                while True:
+                    file.write(_FILLING)
+        except OSError as error:
+            self.exit(1, f"OSError: {error}")
+
     def exit(self, status: int, last_words: str) -> NoReturn:
         if last_words:
-            print(last_words, file=sys.stderr, flush=True)
+            with contextlib.suppress(OSError):  # its log may lie on the disk that it filled
+                print(last_words, file=sys.stderr, flush=True)
         os._exit(status if self.exit_code is None else self.exit_code)
 
 
@@ -117,12 +141,15 @@ def add_fault_arguments(parser: argparse.ArgumentParser) -> None:
         "ignore-sigterm": "live on after SIGTERM",
         "wrong-model-name": "serve another name than the one asked for",
         "spawn-daemon": "leave a process behind, in a session of its own",
+        "fill-disk": "fill the current folder's disk at the first request",
     }
     for name, text in switches.items():
         group.add_argument(f"--fault-{name}", action="store_true", help=text)
     numbers = {
         "crash-after-requests": "serve N requests; die in the middle of the next with 139",
         "hang-after-requests": "serve N requests; never answer those after them",
+        "stall-tokens-after-requests": "serve N requests; of those after them only a first token",
+        "fill-disk-after-requests": "serve N requests; at the next fill the current folder's disk",
         "error-after-requests": "serve N requests; refuse those after them",
         "error-every": "refuse every N-th request",
         "exit-code": "status of the crash asked for; on its own, exit with it at start",
@@ -131,10 +158,6 @@ def add_fault_arguments(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--fault-{name}", type=int, metavar="N", help=text)
     group.add_argument("--fault-slow-start-s", type=float, default=0.0, metavar="S")
     group.add_argument("--fault-error-status", type=int, default=500, metavar="STATUS")
-
-
-def _is_past(limit: int | None, number: int) -> bool:
-    return limit is not None and number > limit
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:

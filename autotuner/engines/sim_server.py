@@ -142,7 +142,11 @@ class SimServer:
             writer.write(http.error(message, 404, param="model"))
             return
         verdict = self._faults.verdict(next(self._numbers))
-        if verdict is Verdict.HANG:
+        if verdict is Verdict.FILL_DISK:
+            self._faults.fill_the_disk()
+        if verdict in (Verdict.HANG, Verdict.STALL):
+            if verdict is Verdict.STALL:
+                Answer(ask, reader, writer).stall()
             await asyncio.Event().wait()
         if verdict is Verdict.ERROR:
             writer.write(http.error("refused on demand", self._faults.error_status))

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -320,6 +321,45 @@ def test_a_level_that_does_not_end_is_given_up_and_the_next_one_runs(calls, cont
     assert [call.stopped for call in made] == [True, True]
 
 
+def test_a_level_without_a_token_is_given_up_before_its_stop_rule(calls, context):
+    made, plans = calls
+    waiting = [[{"event": "alive", "tokens": False}]] * 10_000
+    plans.append(([[STARTED, request()], *waiting], True))
+    plans.append(([level()], True))
+    loads = run(chat(1, 2, stop=StopRule(3600.0)), context(no_token_s=0.05))
+    assert loads[0].failure == (
+        "no request received a token or ended for 0.05 s (timeouts.no_token_s)"
+    )
+    assert loads[0].silent_s == 0.05
+    assert len(loads[0].records) == 1
+    assert (loads[1].failure, loads[1].silent_s) == (None, None)
+    assert [call.stopped for call in made] == [True, True]
+
+
+def test_a_level_is_lost_only_when_the_load_has_ended(calls, context):
+    made, plans = calls
+    plans.append(([[STARTED, request()]], False))
+    loads = GenaiBench().run(TARGET, chat(1, 2), chat(1, 2).levels, context())
+    assert next(loads).failure
+    assert made[0].stopped
+    loads.close()
+
+
+def test_a_call_that_ends_between_two_levels_loses_neither(calls, context):
+    made, plans = calls
+    plans.append(([level()], False))
+    plans.append(([[*level(), *level()]], True))
+    assert [load.failure for load in run(chat(1, 2, 4), context())] == [None, None, None]
+    assert made[1].command.count("--num-concurrency") == 2
+
+
+def test_signs_of_life_come_often_enough_to_tell_a_silence(calls, context):
+    for no_token_s, beat_s in ((120.0, 1.0), (2.0, 0.25)):
+        calls[0].clear()
+        call = one_call(calls, context(no_token_s=no_token_s))
+        assert json.loads(call.environment["AUTOTUNER_SHIM"])["beat_s"] == beat_s
+
+
 def test_a_damaged_line_fails_its_level_and_the_next_one_gets_a_new_call(calls, context):
     made, plans = calls
     plans.append(([[STARTED, request(), '{"event": "requ\n', request(), FINISHED]], True))
@@ -390,6 +430,51 @@ def test_an_unfit_genai_bench_is_named_as_the_reason(tmp_path, program, context)
         assert "exit status 78" in load.failure
         assert "does not fit autotuner (made for 0.0.5)" in load.failure
     assert load.records == ()
+
+
+def test_events_that_cannot_be_written_end_the_program_with_the_reason():
+    shim = Path(genai_bench.__file__).with_name("genai_bench_shim.py")
+    code = f"import runpy; runpy.run_path({str(shim)!r})['_emit']('request')"
+    options = {"AUTOTUNER_SHIM": json.dumps({"events": "/dev/full"})}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=options
+    )
+    assert done.returncode == 74
+    assert "No space left on device" in done.stderr
+
+
+def replaced(program, script):
+    """Put the script into the place of genai-bench's interpreter."""
+    python = program.with_name("python")
+    python.unlink()
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+
+
+def test_a_program_that_ends_without_a_word_fails_every_level(context, program):
+    replaced(program, "exit 0")
+    first, second = run(chat(1, 2), context())
+    assert first.failure == second.failure
+    assert first.failure == "genai-bench ended early (exit status 0); it wrote nothing"
+    assert first.records == second.records == ()
+
+
+def test_a_program_that_does_nothing_fails_every_level_in_the_end(context, program, monkeypatch):
+    monkeypatch.setattr(genai_bench, "_BOOT_S", 0.2)
+    replaced(program, "exec sleep 600")
+    first, second = run(chat(1, 2), context())
+    assert first.failure == second.failure
+    assert first.failure == "genai-bench began no level within 0.2 s; it wrote nothing"
+
+
+def test_a_full_disk_is_named_even_where_the_log_could_not_take_the_words(
+    context, program, monkeypatch
+):
+    usage = SimpleNamespace(total=10**9, used=10**9, free=0)
+    monkeypatch.setattr(genai_bench.shutil, "disk_usage", lambda _: usage)
+    replaced(program, "exit 1")
+    (load,) = run(chat(1), context())
+    assert "no space left on device in /" in load.failure
 
 
 # Where the program is found
@@ -476,19 +561,23 @@ def test_a_link_to_the_program_leads_to_its_own_interpreter(calls, context, prog
 
 
 def test_the_version_is_that_of_the_programs_environment(context, program):
-    python = program.with_name("python")
-    python.unlink()
-    python.write_text("#!/bin/sh\necho 0.0.5\n")
-    python.chmod(0o755)
+    replaced(program, "echo 0.0.5")
     assert GenaiBench().version(context()) == "0.0.5"
 
 
 def test_a_version_that_cannot_be_told_is_none(context, program):
-    python = program.with_name("python")
-    python.unlink()
-    python.write_text("#!/bin/sh\necho trouble >&2\nexit 1\n")
-    python.chmod(0o755)
+    replaced(program, "echo trouble >&2; exit 1")
     assert GenaiBench().version(context()) is None
+
+
+@pytest.mark.parametrize("script", ["exec sleep 600", None])
+def test_an_interpreter_that_does_not_answer_is_an_error(context, program, monkeypatch, script):
+    monkeypatch.setattr(genai_bench, "_VERSION_S", 0.2)
+    replaced(program, script)
+    if script is None:
+        program.with_name("python").write_bytes(b"\x7fELF, or so it says")
+    with pytest.raises(LaunchError, match="genai-bench's interpreter does not answer"):
+        GenaiBench().version(context())
 
 
 def test_a_level_at_another_concurrency_than_asked_is_no_measurement_of_the_asked_one(

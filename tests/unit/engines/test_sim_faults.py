@@ -80,6 +80,8 @@ def test_a_crash_under_load_has_the_status_of_a_segmentation_fault_unless_told_o
     [
         (Faults(crash_after_requests=2), Verdict.CRASH),
         (Faults(hang_after_requests=2), Verdict.HANG),
+        (Faults(stall_tokens_after_requests=2), Verdict.STALL),
+        (Faults(fill_disk_after_requests=2), Verdict.FILL_DISK),
         (Faults(error_after_requests=2), Verdict.ERROR),
     ],
 )
@@ -89,3 +91,17 @@ def test_after_n_requests_n_are_served_and_no_more(faults, last):
 
 def test_every_nth_request_is_refused():
     assert verdicts(Faults(error_every=2)) == ["serve", "error", "serve", "error"]
+
+
+def test_a_disk_can_be_filled_at_the_first_request():
+    assert verdicts(Faults(fill_disk=True), count=1) == ["fill_disk"]
+
+
+def test_a_full_disk_ends_the_server_with_the_words_of_python(
+    process, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fault-fill-disk").symlink_to("/dev/full")  # is full from the first byte
+    with pytest.raises(EndedError, match="1"):
+        Faults(fill_disk=True).fill_the_disk()
+    assert capsys.readouterr().err == "OSError: [Errno 28] No space left on device\n"

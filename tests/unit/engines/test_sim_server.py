@@ -268,6 +268,35 @@ def test_a_hang_after_requests_leaves_the_server_healthy_and_silent(serve):
     assert server.ask("GET", "/health")[0] == 200
 
 
+def test_a_stall_after_requests_sends_a_first_token_and_no_other(serve):
+    server = serve("--fault-stall-tokens-after-requests", "1")
+    assert server.complete()[0] == 200
+    body = {"model": "mine", "messages": [{"role": "user", "content": "a"}], "stream": True}
+    with server.connection(timeout_s=0.3) as connection:
+        # One token would be all of this answer.
+        asked = json.dumps({**body, "max_tokens": 1})
+        connection.request("POST", "/v1/chat/completions", asked)
+        response = connection.getresponse()
+        assert response.status == 200
+        assert b'"content": " token"' in response.readline()
+        assert response.readline() == b"\n"
+        with pytest.raises(TimeoutError):
+            response.readline()
+    assert server.ask("GET", "/health")[0] == 200
+    assert server.ask("GET", "/v1/models")[0] == 200
+
+
+def test_a_server_on_a_full_disk_ends_and_says_so(launch, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fault-fill-disk").symlink_to("/dev/full")
+    server = launch(*AT_ONCE, "--fault-fill-disk-after-requests", "1").wait_until_ready()
+    assert server.complete()[0] == 200
+    with pytest.raises(http.client.RemoteDisconnected):
+        server.complete()
+    assert server.process.wait(PATIENCE_S) == 1
+    assert "No space left on device" in server.process.stderr.read()
+
+
 def test_errors_after_requests_have_the_status_asked_for(serve):
     server = serve("--fault-error-after-requests", "1", "--fault-error-status", "503")
     assert [server.complete()[0] for _ in range(3)] == [200, 503, 503]
