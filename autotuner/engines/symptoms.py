@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 from autotuner.spec.experiment import FailureKind
 
-__all__ = ["CRASHES", "MEMORY", "MODEL_FILES", "REFUSED", "START", "Symptom", "read_log"]
+__all__ = [
+    "CRASHES",
+    "DISK_FULL",
+    "MEMORY",
+    "MODEL_FILES",
+    "REFUSED",
+    "START",
+    "Symptom",
+    "read_log",
+]
 
 _EVIDENCE_CHARACTERS = 600
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -150,12 +159,15 @@ MEMORY = (
 )
 """What the device and the host say when they have no memory left."""
 
+DISK_FULL = Symptom.of(
+    r"no space left on device|\berrno:? 28\b|disk quota exceeded",
+    FailureKind.DISK_FULL,
+    "A disk of the node is full.",
+)
+"""What any program says of a full disk."""
+
 CRASHES = (
-    Symptom.of(
-        r"no space left on device|\berrno:? 28\b",
-        FailureKind.DISK_FULL,
-        "A disk of the node is full.",
-    ),
+    DISK_FULL,
     Symptom.of(
         r"NCCL error|ncclUnhandledCudaError|ncclSystemError|ncclInternalError|ncclRemoteError"
         r"|NCCL.*(timeout|timed out)|DistBackendError",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import time
+import traceback
 from collections.abc import Iterable
 from dataclasses import replace
 
+from autotuner.bench.base import LevelLoad
 from autotuner.engines.base import Engine
+from autotuner.engines.symptoms import DISK_FULL
 from autotuner.launchers.base import Server
 from autotuner.spec.experiment import Cancelled, Failed, FailureKind, Outcome, Phase
 from autotuner.supervision.environment import mask_secrets
@@ -14,10 +18,12 @@ from autotuner.supervision.environment import mask_secrets
 __all__ = [
     "AttemptCancelledError",
     "AttemptFailedError",
+    "kind_of_level_failure",
     "log_end",
     "masked",
     "server_ended",
     "soon_ended",
+    "unexpected",
 ]
 
 _EVIDENCE_LINES = 30
@@ -61,6 +67,31 @@ def soon_ended(server: Server) -> bool:
     while server.exit is None and time.monotonic() < deadline:
         time.sleep(_POLL_S)
     return server.exit is not None
+
+
+def kind_of_level_failure(load: LevelLoad, *, well: bool) -> FailureKind:
+    """Why a level has no valid measurement, of a server that has not ended and is not hung.
+
+    Args:
+        well: Whether the server answers a request after the level.
+    """
+    if load.failure is None or not well:
+        return FailureKind.REQUESTS_FAILED
+    if load.silent_s is not None:
+        # It answers again now that the level's requests are gone; those it never answered.
+        return FailureKind.SERVER_HUNG
+    if DISK_FULL.pattern.search(load.failure):
+        return FailureKind.DISK_FULL
+    return FailureKind.BENCH_FAILED
+
+
+def unexpected(error: Exception, phase: Phase) -> Failed:
+    """The outcome of an exception that nobody foresaw: a full disk, or else a bug of ours."""
+    message = f"{type(error).__name__}: {error}"
+    trace = "".join(traceback.format_exception(error))
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Failed(FailureKind.DISK_FULL, phase, f"{DISK_FULL.message} {message}", trace)
+    return Failed(FailureKind.INTERNAL_ERROR, phase, message, trace)
 
 
 def masked(outcome: Outcome, secrets: Iterable[str]) -> Outcome:

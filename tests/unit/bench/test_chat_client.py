@@ -59,6 +59,20 @@ def test_an_answer_without_text_but_with_counts_is_an_answer(server, target, tok
     assert (answer.ttft_s, answer.output_tokens) == (None, 1)
 
 
+def test_each_piece_of_an_answer_is_heard_and_a_sign_of_mere_life_is_not(
+    server, target, token, usage
+):
+    def answer(exchange):
+        exchange.stream(token(), token(), usage(7, 2), end=False)
+        for data in (b": still here\n\n", b"data: [DONE]\n\n", b""):
+            exchange.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+    server.answer = answer
+    heard = []
+    put(target, heard=lambda: heard.append(True))
+    assert len(heard) == 3
+
+
 def test_a_stream_may_end_with_a_reason_instead_of_a_mark(server, target, token):
     server.answer = lambda exchange: exchange.stream(token(), token(None, "stop"))
     assert put(target).ttft_s is not None

@@ -1,4 +1,6 @@
+import json
 import threading
+import time
 
 import pytest
 
@@ -108,3 +110,77 @@ def test_a_reason_to_stop_ends_the_level_and_all_that_follow(server, run, tmp_pa
     assert first.failure == second.failure == "the server ended"
     assert first.records
     assert second.records == ()
+
+
+@pytest.fixture
+def impatient(tmp_path):
+    return LoadContext(tmp_path, {}, PATIENCE_S, no_token_s=0.3)
+
+
+SILENT = "no request received a token or ended for 0.3 s (timeouts.no_token_s)"
+
+
+@pytest.mark.parametrize("answers_before", [0, 1, 3])
+def test_a_server_that_falls_silent_ends_the_level_early(
+    server, run, impatient, token, usage, answers_before
+):
+    def answer(exchange):
+        if len(server.seen) <= answers_before:
+            exchange.stream(token(), usage(64, 8), "[DONE]")
+        else:
+            exchange.wait_for_the_client_to_leave()
+
+    server.answer = answer
+    (load,) = run(chat(1), impatient)
+    assert (load.failure, load.silent_s) == (SILENT, 0.3)
+    completed = [r for r in load.records if r.status is RequestStatus.COMPLETED]
+    # The first answer is about the length of a word.
+    assert len(completed) == max(0, answers_before - 1)
+    assert server.left.wait(PATIENCE_S)
+
+
+def test_a_stream_that_stops_after_its_first_token_is_a_silence(server, run, impatient, token):
+    def answer(exchange):
+        exchange.stream(token(), end=False)
+        exchange.wait_for_the_client_to_leave()
+
+    server.answer = answer
+    (load,) = run(chat(2), impatient)
+    assert (load.failure, load.silent_s) == (SILENT, 0.3)
+
+
+def test_an_answer_that_comes_slowly_is_no_silence(server, run, tmp_path, token, usage):
+    silent_s = 2.0
+
+    def answer(exchange):
+        if exchange.body["max_tokens"] == 1:
+            exchange.stream(token(), usage(32, 1), "[DONE]")
+            return
+        exchange.stream(end=False)
+        for event in (*[token()] * 10, usage(64, 8), "[DONE]"):
+            time.sleep(0.3)
+            text = event if isinstance(event, str) else json.dumps(event)
+            data = f"data: {text}\n\n".encode()
+            exchange.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        exchange.wfile.write(b"0\r\n\r\n")
+
+    server.answer = answer
+    (load,) = run(chat(1, requests=1), LoadContext(tmp_path, {}, PATIENCE_S, no_token_s=silent_s))
+    assert load.failure is None
+    assert load.records[0].e2e_latency_s > silent_s
+
+
+def test_a_server_that_refuses_everything_is_not_silent(server, run, impatient):
+    server.answer = lambda exchange: exchange.send("500 Internal Server Error", b"no")
+    (load,) = run(chat(seconds=1.0), impatient)
+    assert (load.failure, load.silent_s) == (None, None)
+
+
+def test_a_reason_to_stop_is_seen_before_the_first_request_is_answered(server, run, tmp_path):
+    server.answer = lambda exchange: exchange.wait_for_the_client_to_leave()
+    context = LoadContext(
+        tmp_path, {}, PATIENCE_S, should_stop=lambda: "cancelled" if server.seen else None
+    )
+    (load,) = run(chat(1), context)
+    assert (load.failure, load.records) == ("cancelled", ())
+    assert server.left.wait(PATIENCE_S)

@@ -1,8 +1,19 @@
+import errno
+
 import pytest
 
+from autotuner.bench.base import LevelLoad
 from autotuner.engines.sim import SimEngine
-from autotuner.node.failures import log_end, masked, server_ended, soon_ended
+from autotuner.node.failures import (
+    kind_of_level_failure,
+    log_end,
+    masked,
+    server_ended,
+    soon_ended,
+    unexpected,
+)
 from autotuner.spec.experiment import Cancelled, Completed, Failed, FailureKind, Phase
+from autotuner.spec.workload import Level
 
 
 def test_the_log_names_the_failure_and_the_exit_is_told_too(fake_server):
@@ -43,3 +54,49 @@ def test_secrets_are_masked_in_message_and_evidence():
 @pytest.mark.parametrize("outcome", [Completed(), Cancelled("sesame")])
 def test_other_outcomes_show_no_log(outcome):
     assert masked(outcome, ["sesame"]) is outcome
+
+
+NO_SPACE = (
+    "genai-bench ended early (exit status 1); its last lines:\n[Errno 28] No space left on device"
+)
+
+
+@pytest.mark.parametrize(
+    ("failure", "silent_s", "well", "kind"),
+    [
+        (None, None, True, FailureKind.REQUESTS_FAILED),
+        (None, None, False, FailureKind.REQUESTS_FAILED),
+        ("genai-bench ended early", None, True, FailureKind.BENCH_FAILED),
+        ("genai-bench ended early", None, False, FailureKind.REQUESTS_FAILED),
+        (NO_SPACE, None, True, FailureKind.DISK_FULL),
+        ("no request received a token", 120.0, True, FailureKind.SERVER_HUNG),
+    ],
+)
+def test_a_failed_level_is_blamed_on_the_server_the_load_generator_or_the_disk(
+    failure, silent_s, well, kind
+):
+    load = LevelLoad(Level("chat", "D(16,8)", 4), (), None, failure, silent_s)
+    assert kind_of_level_failure(load, well=well) is kind
+
+
+def raised(error):
+    try:
+        raise error
+    except Exception as caught:
+        return caught
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_no_bug_of_ours(number):
+    failed = unexpected(raised(OSError(number, "full", "/tmp/x")), Phase.LOAD)
+    assert (failed.kind, failed.phase) == (FailureKind.DISK_FULL, Phase.LOAD)
+    assert "/tmp/x" in failed.message
+    assert "Traceback" in failed.evidence
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), ZeroDivisionError("a bug")])
+def test_any_other_surprise_is_a_bug_with_its_traceback(error):
+    failed = unexpected(raised(error), Phase.WARMUP)
+    assert (failed.kind, failed.phase) == (FailureKind.INTERNAL_ERROR, Phase.WARMUP)
+    assert str(error) in failed.message
+    assert failed.evidence.startswith("Traceback")
