@@ -19,14 +19,16 @@ LAYERS = (
     ("engines", "launchers", "bench"),
     ("planning", "node"),
     ("execution",),
-    ("progress", "driver", "study"),
+    ("progress", "failure_policy", "running", "recording", "resume", "driver", "study"),
     ("cli",),
 )
 LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 # The study loop is one room in three modules.
-ONE_ROOM = {"progress", "driver", "study"}
+ONE_ROOM = {"progress", "driver", "study", "failure_policy", "running", "recording", "resume"}
 
-RAY_MODULES = {f"execution/{name}.py" for name in ("on_ray", "ray_actor", "ray_connection")}
+RAY_MODULES = {
+    f"execution/{name}.py" for name in ("on_ray", "ray_actor", "ray_connection", "ray_nodes")
+}
 GENAI_BENCH_MODULES = {"bench/genai_bench_shim.py"}
 STANDARD_LIBRARY_ONLY = {"supervision/supervisor.py"}
 FORBIDDEN_NAMES = {"util", "utils", "helper", "helpers", "common", "manager", "misc"}

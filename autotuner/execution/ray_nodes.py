@@ -1,0 +1,74 @@
+"""One function on every node of a cluster, each with its answer or the reason for none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from autotuner.execution.base import Node
+
+__all__ = ["NodeAnswer", "ask_nodes"]
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAnswer(Generic[Value]):
+    """What came back from one node."""
+
+    node: Node
+    value: Value | None
+    problem: str | None
+    """Why there is no value; None where there is one."""
+    sent_s: float
+    """The driver's wall clock when it asked."""
+    received_s: float
+    """The same when the answer was there, or was given up."""
+
+
+def ask_nodes(
+    calls: Mapping[Node, Callable[[], Value]], *, timeout_s: float
+) -> tuple[NodeAnswer[Value], ...]:
+    """Make each call on its node, all at the same time; answers in the order of ``calls``.
+
+    A call reserves nothing, so that it also runs beside a study. What has not answered after
+    ``timeout_s`` is given up: a node may be gone without Ray having noticed.
+    """
+    remote: Any = ray.remote(num_cpus=0, max_retries=0)(_call)
+    waiting: dict[Any, tuple[Node, float]] = {}
+    for node, call in calls.items():
+        pinned = remote.options(label_selector={"ray.io/node-id": node.id})
+        waiting[pinned.remote(call)] = (node, time.time())
+    answers: dict[str, NodeAnswer[Value]] = {}
+    deadline = time.monotonic() + timeout_s
+    while waiting and (left_s := deadline - time.monotonic()) > 0:
+        for task in ray.wait(list(waiting), timeout=left_s)[0]:
+            received_s = time.time()
+            node, sent_s = waiting.pop(task)
+            value, problem = _result(task)
+            answers[node.id] = NodeAnswer(node, value, problem, sent_s, received_s)
+    for task, (node, sent_s) in waiting.items():
+        problem = f"no answer within {timeout_s:g} s"
+        answers[node.id] = NodeAnswer(node, None, problem, sent_s, time.time())
+        with suppress(RayError):
+            ray.cancel(task, force=True)
+    return tuple(answers[node.id] for node in calls)
+
+
+def _call(call: Callable[[], Value]) -> Value:
+    return call()
+
+
+def _result(task: Any) -> tuple[Any, str | None]:
+    try:
+        return ray.get(task), None
+    except RayTaskError as error:
+        return None, f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"
+    except RayError as error:
+        return None, f"{type(error).__name__}: {str(error).strip()}"

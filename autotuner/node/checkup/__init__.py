@@ -1,0 +1,1 @@
+"""What `autotuner doctor` checks on a node: one module per kind, without Ray."""
