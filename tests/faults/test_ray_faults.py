@@ -1,0 +1,159 @@
+"""Rows of the matrix in which processes of Ray, or the driver, are killed on one machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from faults.matrix import Column, Row
+from faults.processes import ProcessWatch, Seen, eventually
+from faults.studies import FaultStudy, carry_out, is_marked, start_driver, workload, write_study
+from faults.verdict import (
+    Expected,
+    judge_healthy,
+    judge_processes,
+    judge_results,
+    read_rows,
+    row_faults,
+)
+
+from autotuner.execution.base import Executor
+from autotuner.progress import LevelFinished, StudyEvent
+from autotuner.spec.experiment import FailureKind
+
+pytestmark = pytest.mark.ray
+
+PATIENCE_S = 120.0
+CLEAR_S = 10.0
+"""From a kill until nothing of the attempt may be left."""
+LEVELS = {"workloads": [workload((1, 2, 3), seconds=3.0, requests=None)]}
+"""Long enough that a kill after the first one hits the second."""
+
+
+def actor_above(seen: Seen) -> psutil.Process:
+    """The Ray worker that a process of an attempt descends from."""
+    parents = psutil.Process(seen.pid).parents()
+    return next(parent for parent in parents if parent.name().startswith("ray::"))
+
+
+def kill_actor(watch: ProcessWatch, attempt: str) -> None:
+    os.kill(actor_above(watch.alive(attempt)[0]).pid, signal.SIGKILL)
+
+
+def kill_server(watch: ProcessWatch, attempt: str) -> None:
+    (server,) = [seen for seen in watch.alive(attempt) if seen.is_server]
+    os.kill(server.pid, signal.SIGKILL)
+
+
+def kill_outer_supervisor(watch: ProcessWatch, attempt: str) -> None:
+    outer = min(_supervisors(watch, attempt), key=lambda seen: seen.pid)
+    os.kill(outer.pid, signal.SIGKILL)
+
+
+def kill_both_supervisors(watch: ProcessWatch, attempt: str) -> None:
+    for seen in _supervisors(watch, attempt):
+        os.kill(seen.pid, signal.SIGKILL)
+
+
+def _supervisors(watch: ProcessWatch, attempt: str) -> list[Seen]:
+    return [seen for seen in watch.alive(attempt) if seen.is_supervisor]
+
+
+KILLS = [
+    ("actor killed", kill_actor, Expected.of(FailureKind.ACTOR_LOST, "completed")),
+    ("server killed", kill_server, Expected.of(FailureKind.SERVER_CRASHED, "completed")),
+    ("outer supervisor killed", kill_outer_supervisor, Expected.of("completed")),
+    (
+        "both supervisors killed",
+        kill_both_supervisors,
+        Expected.of(FailureKind.SERVER_CRASHED, "completed"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("row", "kill", "expected"), KILLS, indirect=["row"])
+def test_a_process_that_is_killed_under_load_costs_one_attempt_at_most(
+    row: Row,
+    kill: Callable[[ProcessWatch, str], None],
+    expected: Expected,
+    watch: ProcessWatch,
+    ray_executor: Executor,
+    tmp_path: Path,
+) -> None:
+    study = write_study(tmp_path, watch, faulty={"env.FIRST": "yes"}, changes=LEVELS)
+    killed: list[tuple[str, float]] = []
+
+    def kill_first(event: StudyEvent) -> None:
+        finished = isinstance(event, LevelFinished)
+        if finished and not killed and is_marked(event.attempt, study.faulty_mark):
+            time.sleep(0.5)  # into the second level
+            kill(watch, event.attempt.id)
+            killed.append((event.attempt.id, time.time()))
+
+    course = carry_out(study, ray_executor, limit_s=4 * PATIENCE_S, on_event=kill_first)
+    longest = max(course.durations(study.faulty_mark), default=0.0)
+    row.check(Column.IN_TIME, course.in_time and longest < PATIENCE_S, f"{longest:.1f} s")
+    judge_processes(row, watch)
+    stored = judge_results(row, study, expected)
+    ((attempt, at),) = killed
+    if expected.outcomes[0] != "completed":
+        row.cleanup_s.append(max(0.0, (watch.last_seen(attempt) or at) - at))
+        kept = stored.levels[stored.levels["attempt_id"] == attempt]
+        ok = (kept["status"] == "ok").sum()
+        row.check(Column.ROWS, ok >= 1, "ok", "the level before the kill is lost")
+    row.settle()
+
+
+def drive_to_first_level(study: FaultStudy) -> subprocess.Popen[str]:
+    driver = start_driver(study)
+    levels = study.output / "levels"
+
+    def begun() -> bool:
+        assert driver.poll() is None, study.path.with_suffix(".out").read_text()
+        return any(levels.glob("[!.]*.parquet"))
+
+    assert eventually(begun, PATIENCE_S)
+    return driver
+
+
+@pytest.mark.parametrize("row", ["driver killed"], indirect=True)
+def test_a_killed_driver_leaves_nothing_and_the_same_command_goes_on(
+    row: Row, watch: ProcessWatch, tmp_path: Path
+) -> None:
+    study = write_study(tmp_path, watch, faulty={"env.FIRST": "yes"}, healthy=1, changes=LEVELS)
+    driver = drive_to_first_level(study)
+    time.sleep(0.5)
+    below = psutil.Process(driver.pid).children(recursive=True)
+    attempts = watch.attempts()
+    driver.kill()
+    at = time.time()
+    driver.wait()
+    row.check(Column.IN_TIME, watch.cleared(CLEAR_S), "-", "its processes outlive it")
+    judge_processes(row, watch, patience_s=0.0)
+    rays = psutil.wait_procs(below, timeout=PATIENCE_S)[1]
+    row.check(Column.NO_PROCESS, not rays, "ok", f"Ray's own are left: {rays}")
+    row.cleanup_s += [max(0.0, (watch.last_seen(attempt) or at) - at) for attempt in attempts]
+    resume_and_judge(row, study, cut_short=attempts)
+
+
+def resume_and_judge(row: Row, study: FaultStudy, *, cut_short: set[str]) -> None:
+    """The same command must complete the study, and write no row twice."""
+    driver = start_driver(study)
+    status = driver.wait(PATIENCE_S)
+    output = study.path.with_suffix(".out").read_text()
+    row.check(Column.WENT_ON, status == 0, "resumed", f"exit status {status}: {output[-500:]}")
+    stored = read_rows(study)
+    judge_healthy(row, study, stored)
+    faults = row_faults(stored, cut_short=sorted(cut_short))
+    row.check(Column.ROWS, not faults, "ok", "; ".join(faults))
+    completed = stored.experiments[stored.experiments["outcome"] == "completed"]
+    ids = list(completed["experiment_id"])
+    row.check(Column.TRIES, len(ids) == len(set(ids)), "resumed", "an experiment completed twice")
+    row.does_not_apply(Column.KIND)
+    row.settle()
