@@ -13,7 +13,10 @@ __all__ = [
     "AttemptStarted",
     "AttemptWaiting",
     "LevelFinished",
+    "NodeSetAside",
     "PhaseEntered",
+    "SlotFreed",
+    "SlotQuarantined",
     "StudyEnded",
     "StudyEvent",
     "StudyStarted",
@@ -25,6 +28,8 @@ class StudyStarted:
     plan: Plan
     reused: int
     """Experiments that the results folder already holds complete."""
+    given_up: int
+    """Experiments that failed for good in an earlier run and are not tried again."""
     dashboard: str | None
     """Where Ray's dashboard is and how to log in, or None."""
 
@@ -64,8 +69,32 @@ class AttemptFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotQuarantined:
+    """The devices of an attempt that has ended are not free; nobody gets them until they are."""
+
+    attempt: Attempt
+    host: str
+    fault: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlotFreed:
+    attempt: Attempt
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSetAside:
+    """Experiments fail on this node and not on others: it gets none for a while."""
+
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
 class StudyEnded:
     interrupted: bool
+    stopped: str | None = None
+    """Why the study stopped by itself before its end, and what to mend; None if it did not."""
 
 
 StudyEvent = (
@@ -75,5 +104,8 @@ StudyEvent = (
     | PhaseEntered
     | LevelFinished
     | AttemptFinished
+    | SlotQuarantined
+    | SlotFreed
+    | NodeSetAside
     | StudyEnded
 )

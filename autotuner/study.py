@@ -14,8 +14,10 @@ from autotuner.planning import Plan, plan
 from autotuner.progress import StudyEvent
 from autotuner.results.load import StudyResults, load_results
 from autotuner.results.lock import sole_writer
+from autotuner.results.stop_request import stop_requests
 from autotuner.results.store import ResultStore
 from autotuner.results.study_record import StudyRecord
+from autotuner.resume import close_torn_attempts, past_of
 from autotuner.spec.study import StudySpec
 from autotuner.version import __version__
 
@@ -30,10 +32,13 @@ def run(
     executor: Executor | None = None,
     on_event: Callable[[StudyEvent], None] = lambda event: None,
     interrupt: threading.Event | None = None,
+    resume_changed: bool = False,
+    retry_failed: bool = False,
 ) -> StudyResults:
     """Measure every experiment of a study and return its results.
 
-    Experiments that the results folder already holds complete are not measured again.
+    Experiments that the results folder already holds complete are not measured again, nor are
+    those that failed for a reason in their configuration.
 
     Args:
         study: A study, or the plan of one.
@@ -43,17 +48,29 @@ def run(
         executor: Where to run instead of Ray; it is left open.
         on_event: Called with everything that happens, in the calling thread.
         interrupt: Set it from elsewhere to stop: running attempts are cancelled, results kept.
+        resume_changed: Go on in a folder whose study had other experiments; without it, such a
+            folder is refused with what would be used again.
+        retry_failed: Try again what failed in an earlier run, whatever the reason.
 
     Raises:
         UserError: PlanError, OutputError or ClusterError, each with the fix.
     """
     planned = plan(study) if isinstance(study, StudySpec) else study
     folder = planned.spec.output if output is None else Path(output)
-    store = ResultStore.create(folder, record_of(planned))
-    with sole_writer(folder), _opened(executor, address) as place:
-        StudyDriver(
-            planned, store, place, on_event=on_event, interrupt=interrupt or threading.Event()
-        ).run()
+    with sole_writer(folder):
+        store = ResultStore.create(folder, record_of(planned), resume_changed=resume_changed)
+        close_torn_attempts(planned, store)
+        past = past_of(planned, store, retry_failed=retry_failed)
+        with stop_requests(store.paths) as wanted, _opened(executor, address) as place:
+            StudyDriver(
+                planned,
+                store,
+                place,
+                past,
+                on_event=on_event,
+                interrupt=interrupt or threading.Event(),
+                stop_requested=wanted,
+            ).run()
     return load_results(folder)
 
 

@@ -17,7 +17,10 @@ from autotuner.progress import (
     AttemptStarted,
     AttemptWaiting,
     LevelFinished,
+    NodeSetAside,
     PhaseEntered,
+    SlotFreed,
+    SlotQuarantined,
     StudyEnded,
     StudyEvent,
     StudyStarted,
@@ -66,8 +69,8 @@ class Progress:
 
     def update(self, event: StudyEvent) -> None:
         match event:
-            case StudyStarted(plan=plan, reused=reused):
-                self._total, self._done = len(plan.experiments), reused
+            case StudyStarted(plan=plan, reused=reused, given_up=given_up):
+                self._total, self._done, self._failed = len(plan.experiments), reused, given_up
                 self._started_at = time.monotonic()
             case AttemptStarted(attempt=attempt):
                 self._running[attempt.id] = (attempt.experiment.label, "starting")
@@ -94,13 +97,15 @@ class Progress:
     def lines(self, event: StudyEvent) -> Iterator[str]:
         """What is worth a lasting line."""
         match event:
-            case StudyStarted(plan=plan, reused=reused, dashboard=dashboard):
+            case StudyStarted(plan=plan, reused=reused, given_up=given_up, dashboard=dashboard):
                 levels = plan.levels // len(plan.experiments)
                 yield f"{len(plan.experiments)} experiments x {levels} levels"
                 if plan.simulated:
                     yield "[yellow]SIMULATED engine: says nothing about real hardware[/]"
                 if reused:
                     yield f"{reused} already complete in the results folder, not measured again"
+                if given_up:
+                    yield f"{given_up} failed for good before, not tried again (--retry-failed)"
                 if dashboard:
                     yield f"Ray dashboard: {dashboard}"
             case AttemptStarted(attempt=attempt, host=host):
@@ -118,8 +123,23 @@ class Progress:
             case AttemptFinished(attempt=attempt, outcome=outcome, will_retry=will_retry):
                 again = ", to be tried again" if will_retry else f"; {self._tally()}"
                 yield f"{self._count(attempt.experiment.index)} {_outcome_line(outcome)}{again}"
+            case SlotQuarantined(attempt=attempt, host=host, fault=fault):
+                yield (
+                    f"{self._count(attempt.experiment.index)} [yellow]its devices on {host} are "
+                    f"kept from others[/]: {escape(fault)}"
+                )
+            case SlotFreed(attempt=attempt, host=host):
+                number = self._count(attempt.experiment.index)
+                yield f"{number} its devices on {host} are free again"
+            case NodeSetAside(host=host):
+                yield (
+                    f"[yellow]{host} gets nothing for half an hour[/]: experiments fail there that "
+                    "run elsewhere"
+                )
             case StudyEnded(interrupted=True):
                 yield "[yellow]interrupted[/]"
+            case StudyEnded(stopped=str(why)):
+                yield f"[red]stopped early[/]: {escape(why)}"
 
     def render(self) -> RenderableType:
         lines = [Text(f"  {label}: {state}") for label, state in self._running.values()]

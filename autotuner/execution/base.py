@@ -78,7 +78,8 @@ class Executor(ABC):
         """Events since the last call as (attempt id, event), in order for each attempt.
 
         Waits up to ``timeout_s`` for the first. Every submitted attempt ends with exactly one
-        `AttemptEnded` or `AttemptLost`.
+        `AttemptEnded` or `AttemptLost`. One that ended with a ``slot_fault`` keeps its slot,
+        until `SlotCleared` follows or it is killed.
         """
 
     @abstractmethod
@@ -87,7 +88,7 @@ class Executor(ABC):
 
     @abstractmethod
     def kill(self, attempt_id: str) -> None:
-        """End the attempt at once; `AttemptLost` follows if it had not ended."""
+        """End the attempt at once, and what it left; `AttemptLost` follows if it had not ended."""
 
     @abstractmethod
     def close(self) -> None:

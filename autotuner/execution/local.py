@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 
 from autotuner.execution.base import AttemptLost, Executor, ExecutorEvent, Node, Slot
-from autotuner.node.events import AttemptEnded, AttemptOrder
+from autotuner.node.events import AttemptEnded, AttemptOrder, SlotCleared
 from autotuner.node.experiment import run_attempt
 from autotuner.spec.experiment import FailureKind
 
@@ -50,8 +50,7 @@ class LocalExecutor(Executor):
 
     def kill(self, attempt_id: str) -> None:
         if live := self._live.pop(attempt_id, None):
-            live.stop("killed by the driver")
-            live.tell(AttemptLost(FailureKind.ACTOR_LOST, "killed by the driver"))
+            live.kill()
 
     def close(self) -> None:
         for thread in self._started:
@@ -71,6 +70,7 @@ class _AttemptThread(threading.Thread):
         self._stop_reason: str | None = None
         self._lock = threading.Lock()
         self._ended = False
+        self._holds_slot = False
 
     def stop(self, reason: str) -> None:
         self._stop_reason = self._stop_reason or reason
@@ -79,8 +79,18 @@ class _AttemptThread(threading.Thread):
         """Pass the event on, unless the attempt's last one has passed."""
         with self._lock:
             if not self._ended:
-                self._ended = isinstance(event, AttemptEnded | AttemptLost)
+                held = isinstance(event, AttemptEnded) and event.slot_fault is not None
+                last = isinstance(event, AttemptEnded | AttemptLost | SlotCleared)
+                self._ended = last and not held
+                self._holds_slot = held
                 self._events.put((self._order.attempt.id, event))
+
+    def kill(self) -> None:
+        """Say that it is lost, or nothing where its end was told already; its slot is free."""
+        self.stop("killed by the driver")
+        if self._holds_slot:
+            self._ended = True
+        self.tell(AttemptLost(FailureKind.ACTOR_LOST, "killed by the driver"))
 
     def run(self) -> None:
         gpu_ids = [str(device) for device in range(self._slot.gpus)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -19,19 +20,29 @@ from autotuner.execution.ray_connection import (
     own_signal_handlers,
     token_file,
 )
-from autotuner.node.events import AttemptEnded, AttemptOrder
+from autotuner.node.events import AttemptEnded, AttemptOrder, SlotCleared
 from autotuner.spec.experiment import FailureKind
+from autotuner.supervision.sweep import sweep_attempt
 
 __all__ = ["RayExecutor"]
 
 _ACCELERATOR_PREFIX = "accelerator_type:"
+_SWEEP_S = 5.0
+_RENEWAL_POLL_S = 1.0
+_RENEWAL_SHARE = 0.25
+"""Of the lease: three renewals may be lost."""
 
 
 @dataclass(slots=True)
 class _Live:
+    attempt_id: str
     actor: Any
     stream: Any
     node_id: str
+    lease_s: float
+    renewed_at: float = field(default_factory=time.monotonic)
+    holds_slot: bool = False
+    """It has ended with a fault of its devices, and keeps others off them."""
 
 
 class RayExecutor(Executor):
@@ -51,6 +62,12 @@ class RayExecutor(Executor):
         with own_signal_handlers():
             self._context = connect(address or address_of_environment())
         self._actor_class = actor_class()
+        remote: Any = ray.remote
+        self._sweep = remote(max_retries=0)(sweep_attempt)
+        self._sweeps: list[Any] = []
+        self._closing = threading.Event()
+        self._renewing = threading.Thread(target=self._renew_leases, daemon=True)
+        self._renewing.start()
 
     @property
     def dashboard(self) -> str | None:
@@ -77,14 +94,15 @@ class RayExecutor(Executor):
     def submit(self, order: AttemptOrder, slot: Slot) -> None:
         attempt = order.attempt
         label = f"{attempt.experiment.label} [{attempt.id}]"
+        times = order.timeouts
         actor = self._actor_class.options(
             name=f"{attempt.study_id}/{label}",
             num_gpus=slot.gpus,
             num_cpus=slot.cpus,
             label_selector={"ray.io/node-id": slot.node.id},
-        ).remote(label)
+        ).remote(label, times.lease_s, times.stop_s)
         stream = actor.run.options(name=f"run {label}").remote(order)
-        self._live[attempt.id] = _Live(actor, stream, slot.node.id)
+        self._live[attempt.id] = _Live(attempt.id, actor, stream, slot.node.id, times.lease_s)
 
     def poll(self, timeout_s: float) -> Sequence[tuple[str, ExecutorEvent]]:
         if self._lost:
@@ -104,33 +122,64 @@ class RayExecutor(Executor):
 
     def kill(self, attempt_id: str) -> None:
         if live := self._live.pop(attempt_id, None):
-            ray.kill(live.actor)
-            lost = AttemptLost(FailureKind.ACTOR_LOST, "killed by the driver")
-            self._lost.append((attempt_id, lost))
+            self._end(live)
+            if not live.holds_slot:
+                lost = AttemptLost(FailureKind.ACTOR_LOST, "killed by the driver")
+                self._lost.append((attempt_id, lost))
 
     def close(self) -> None:
+        self._closing.set()
+        self._renewing.join()
         for live in self._live.values():
-            with suppress(RayError):
-                ray.kill(live.actor)
+            self._end(live)
         self._live.clear()
+        if self._sweeps:
+            ray.wait(self._sweeps, num_returns=len(self._sweeps), timeout=_SWEEP_S)
         ray.shutdown()
+
+    def _end(self, live: _Live, *, sweep: bool = True) -> None:
+        """Kill the actor, and clear what a killed one may leave on a node that lives."""
+        with suppress(RayError):
+            ray.kill(live.actor)
+            if sweep and any(node.id == live.node_id for node in self.nodes()):
+                here = {"ray.io/node-id": live.node_id}
+                sweeping = self._sweep.options(num_cpus=0, label_selector=here)
+                self._sweeps.append(sweeping.remote(live.attempt_id, _SWEEP_S))
+
+    def _renew_leases(self) -> None:
+        """In a thread of its own: a driver that waits for its disk is not a dead one."""
+        while not self._closing.wait(_RENEWAL_POLL_S):
+            now = time.monotonic()
+            for live in list(self._live.values()):
+                if now - live.renewed_at > live.lease_s * _RENEWAL_SHARE:
+                    live.renewed_at = now
+                    with suppress(RayError):
+                        live.actor.renew_lease.remote()
 
     def _next(self, attempt_id: str) -> ExecutorEvent:
         """The event that a ready stream holds; its end and its errors included."""
         live = self._live[attempt_id]
-        event: ExecutorEvent
-        try:
-            event = ray.get(next(live.stream))
-        except StopIteration:
-            event = AttemptLost(FailureKind.INTERNAL_ERROR, "the actor ended without an outcome")
-        except RayTaskError as error:
-            event = AttemptLost(FailureKind.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
-        except RayError as error:
-            event = self._lost_where(live, error)
-        if isinstance(event, AttemptEnded | AttemptLost):
-            self._live.pop(attempt_id, None)
-            ray.kill(live.actor)
+        event = self._read(live)
+        if isinstance(event, AttemptEnded) and event.slot_fault is not None:
+            live.holds_slot = True
+        elif isinstance(event, AttemptEnded | AttemptLost | SlotCleared):
+            del self._live[attempt_id]
+            self._end(live, sweep=isinstance(event, AttemptLost))
         return event
+
+    def _read(self, live: _Live) -> ExecutorEvent:
+        try:
+            event: ExecutorEvent = ray.get(next(live.stream))
+            return event
+        except (StopIteration, RayError) as error:
+            if live.holds_slot:
+                return SlotCleared()  # its slot ended with it, whatever became of the devices
+            if isinstance(error, StopIteration):
+                return AttemptLost(FailureKind.INTERNAL_ERROR, "it ended without an outcome")
+            if isinstance(error, RayTaskError):
+                message = f"{type(error).__name__}: {error}"
+                return AttemptLost(FailureKind.INTERNAL_ERROR, message)
+            return self._lost_where(live, error)
 
     def _lost_where(self, live: _Live, error: RayError) -> AttemptLost:
         alive = any(node.id == live.node_id for node in self.nodes())

@@ -6,7 +6,7 @@ not fit now, and every attempt is pinned to the node chosen here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autotuner.execution.base import Node, Slot
@@ -40,20 +40,28 @@ def fits_some_node(footprint: Footprint, nodes: Iterable[Node]) -> bool:
 
 
 def place(
-    waiting: Sequence[Experiment], nodes: Sequence[Node], taken: Iterable[Slot]
+    waiting: Sequence[Experiment],
+    nodes: Sequence[Node],
+    taken: Iterable[Slot],
+    *,
+    allowed: Callable[[Experiment], Sequence[Node]] | None = None,
 ) -> list[tuple[Experiment, Slot]]:
     """Choose slots for as many waiting experiments as fit beside what is taken.
 
     Widest first, so that a wide one never waits behind narrow ones that could run beside it;
     equals in the order given. Each goes to the node that it fills best, which keeps other
     nodes whole for wide ones.
+
+    Args:
+        allowed: The nodes among which an experiment's is chosen; default: all of them.
     """
     use: dict[str, NodeUse] = {node.id: NodeUse() for node in nodes}
     for slot in taken:
         use[slot.node.id] = use.get(slot.node.id, NodeUse()).plus(slot)
     chosen: list[tuple[Experiment, Slot]] = []
     for experiment in sorted(waiting, key=lambda e: -e.footprint.gpus):
-        node = _best_node(experiment.footprint, nodes, use)
+        choice = nodes if allowed is None else allowed(experiment)
+        node = _best_node(experiment.footprint, choice, use)
         if node is not None:
             slot = _slot(experiment.footprint, node)
             use[node.id] = use[node.id].plus(slot)

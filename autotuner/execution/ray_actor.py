@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +14,10 @@ from autotuner.node.events import AttemptEvent, AttemptOrder
 from autotuner.node.experiment import run_attempt
 
 __all__ = ["ExperimentActor", "actor_class"]
+
+_POLL_S = 1.0
+_LAST_ACTS_S = 10.0
+"""Beyond the server's own grace period: for an orderly end that nobody waits for any more."""
 
 
 def actor_class() -> Any:
@@ -25,11 +32,21 @@ def actor_class() -> Any:
 
 
 class ExperimentActor:
-    """Owns one attempt and its devices; dies with the driver. Made with `actor_class`."""
+    """Owns one attempt and its devices; dies with the driver. Made with `actor_class`.
 
-    def __init__(self, label: str) -> None:
+    Ray ends it when the driver dies, but not where the node has lost the cluster: then neither
+    side hears of the other, and the driver has the attempt repeated elsewhere. The driver
+    therefore renews a lease; where it has run out, the attempt ends by itself.
+    """
+
+    def __init__(self, label: str, lease_s: float, stop_s: float) -> None:
         self._label = label
+        self._lease_s = lease_s
+        self._stop_s = stop_s
         self._stop_reason: str | None = None
+        self._renewed_at = time.monotonic()
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch_lease, daemon=True).start()
 
     def __repr__(self) -> str:
         return f"Experiment({self._label})"
@@ -39,9 +56,26 @@ class ExperimentActor:
         devices = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
         # Ray hands devices out in any order; sorted, equal sets mean equal topology.
         gpu_ids = sorted(devices, key=lambda device: (len(device), device))
-        yield from run_attempt(order, gpu_ids=gpu_ids, should_stop=lambda: self._stop_reason)
+        try:
+            yield from run_attempt(order, gpu_ids=gpu_ids, should_stop=lambda: self._stop_reason)
+        finally:
+            self._ended.set()
 
     @ray.method(concurrency_group="control")
     def stop(self, reason: str) -> None:
         """End the attempt as cancelled within moments; ``run`` still yields its last events."""
-        self._stop_reason = reason
+        self._stop_reason = self._stop_reason or reason
+
+    @ray.method(concurrency_group="control")
+    def renew_lease(self) -> None:
+        """The driver lives, and can be heard."""
+        self._renewed_at = time.monotonic()
+
+    def _watch_lease(self) -> None:
+        while time.monotonic() - self._renewed_at < self._lease_s:
+            time.sleep(_POLL_S)
+        silent = f"the driver has been silent for {self._lease_s:g} s (timeouts.lease_s)"
+        self._stop_reason = self._stop_reason or silent
+        self._ended.wait(self._stop_s + _LAST_ACTS_S)
+        # Whatever is left of the attempt goes with this process.
+        os._exit(1)

@@ -9,7 +9,17 @@ from autotuner.results.levels import LevelResult
 from autotuner.spec.experiment import Attempt, Outcome, Phase, Timeouts
 from autotuner.spec.study import BenchConfig
 
-__all__ = ["AttemptEnded", "AttemptEvent", "AttemptOrder", "LevelMeasured", "PhaseStarted"]
+__all__ = [
+    "AttemptEnded",
+    "AttemptEvent",
+    "AttemptOrder",
+    "LevelMeasured",
+    "PhaseStarted",
+    "SlotCleared",
+]
+
+_PREFLIGHT_S = 120.0
+"""Beyond the devices: leases of dead attempts, the load generator's version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +37,15 @@ class AttemptOrder:
         workloads = self.attempt.experiment.workloads
         boots_s = 300.0 * sum(len(w.concurrency) for w in workloads)
         load_s = sum((w.stop.seconds + times.level_grace_s) * len(w.concurrency) for w in workloads)
-        return times.start_s + times.warmup_s * len(workloads) + load_s + boots_s + times.stop_s
+        flights_s = _PREFLIGHT_S + 2 * times.device_s
+        return (
+            flights_s
+            + times.start_s
+            + times.warmup_s * len(workloads)
+            + load_s
+            + boots_s
+            + times.stop_s
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +60,20 @@ class LevelMeasured:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """Always the last event of an attempt that was not lost."""
+    """Always the last event of an attempt that was not lost, but for a slot with a fault."""
 
     outcome: Outcome
     facts: Mapping[str, object] = field(default_factory=dict)
     """Columns of the experiment rows that only the node knows."""
     logs: Mapping[str, str] = field(default_factory=dict)
     """File name -> end of the log, secrets masked."""
+    slot_fault: str | None = None
+    """What is wrong with the devices: nobody may use them until `SlotCleared`."""
 
 
-AttemptEvent = PhaseStarted | LevelMeasured | AttemptEnded
+@dataclass(frozen=True, slots=True)
+class SlotCleared:
+    """After an end with a ``slot_fault``: the devices are free again."""
+
+
+AttemptEvent = PhaseStarted | LevelMeasured | AttemptEnded | SlotCleared

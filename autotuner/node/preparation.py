@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from autotuner.bench.base import LevelLoad, LoadContext, Target
 from autotuner.engines.base import Engine
@@ -13,10 +14,18 @@ from autotuner.engines.registry import load_engine
 from autotuner.launchers.base import LaunchRequest
 from autotuner.node.events import AttemptOrder
 from autotuner.results.levels import LevelResult, RequestRecord, level_result
-from autotuner.supervision.environment import clean_environment, is_secret_name, mask_secrets
+from autotuner.supervision.environment import (
+    LEASE_VARIABLE,
+    clean_environment,
+    is_secret_name,
+    mask_secrets,
+)
+from autotuner.supervision.lease import Lease
 
 __all__ = ["Preparation", "prepare"]
 
+_LONGEST_TEMPORARY = 64
+"""The kernel takes 107 characters for a socket's path; engines append some 40."""
 _SHORTEST_SECRET = 6
 """Shorter values ("false" of TOKENIZERS_PARALLELISM) are none, and would mask common words."""
 
@@ -27,8 +36,7 @@ class Preparation:
 
     order: AttemptOrder
     engine: Engine
-    folder: Path
-    """Scratch folder."""
+    lease: Lease
     environment: Mapping[str, str]
     """Of the server."""
     secrets: tuple[str, ...]
@@ -49,7 +57,7 @@ class Preparation:
             attempt_id=attempt.id,
             command=command,
             environment=self.environment,
-            folder=self.folder,
+            folder=self.lease.folder,
             cpus=attempt.experiment.footprint.cpus.server,
             stop_s=self.order.timeouts.stop_s,
         )
@@ -60,8 +68,8 @@ class Preparation:
         shared = {n: v for n, v in config.environment.items() if n.startswith("HF_")}
         shared["CUDA_VISIBLE_DEVICES"] = ""
         return LoadContext(
-            folder=self.folder,
-            environment=clean_environment(add=shared),
+            folder=self.lease.folder,
+            environment=clean_environment(add={**_own_variables(self.lease), **shared}),
             level_grace_s=self.order.timeouts.level_grace_s,
             no_token_s=self.order.timeouts.no_token_s,
             cpus=self.order.attempt.experiment.footprint.cpus.load,
@@ -101,17 +109,32 @@ class Preparation:
         return replace(record, error_message=mask_secrets(record.error_message, self.secrets))
 
 
-def prepare(order: AttemptOrder, gpu_ids: Sequence[str], folder: Path) -> Preparation:
+def prepare(order: AttemptOrder, gpu_ids: Sequence[str], lease: Lease) -> Preparation:
     """Work out the attempt's engine and environment on this node."""
     config = order.attempt.experiment.server
     engine = load_engine(config.engine)
-    added = {**engine.environment(config), **config.environment}
+    added = {**_own_variables(lease), **engine.environment(config), **config.environment}
     # Without GPUs an empty list: Ray hides none from an actor that has reserved none.
     added["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
+    # CUDA's own order is by speed; ids, here and in Ray, are by place.
+    added.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     environment = clean_environment(add=added)
     secrets = tuple(
         value
         for name, value in environment.items()
         if is_secret_name(name) and len(value) >= _SHORTEST_SECRET
     )
-    return Preparation(order, engine, folder, environment, secrets)
+    return Preparation(order, engine, lease, environment, secrets)
+
+
+def _own_variables(lease: Lease) -> dict[str, str]:
+    """What marks an attempt's processes, and keeps what they leave inside its folder."""
+    variables = {LEASE_VARIABLE: lease.token}
+    temporary = lease.folder / "tmp"
+    if len(str(temporary)) <= _LONGEST_TEMPORARY:
+        temporary.mkdir(exist_ok=True)
+        variables["TMPDIR"] = str(temporary)
+        # A cache that torch keeps there is worth more than a tidy folder: minutes of compilation.
+        cache = f"{tempfile.gettempdir()}/torchinductor_{os.getuid()}"
+        variables["TORCHINDUCTOR_CACHE_DIR"] = os.environ.get("TORCHINDUCTOR_CACHE_DIR", cache)
+    return variables

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from autotuner.errors import OutputError
+from autotuner.results.schema import VERSION_KEY
 
 __all__ = [
     "ResultPaths",
@@ -49,6 +50,16 @@ class ResultPaths:
     def logs(self) -> Path:
         return self.root / "logs"
 
+    @property
+    def retired(self) -> ResultPaths:
+        """Where the files of experiments stay that a changed study no longer has."""
+        return ResultPaths(self.root / "retired")
+
+    @property
+    def stop_request(self) -> Path:
+        """Exists while somebody wants the driver to stop; hidden from readers."""
+        return self.root / ".stop"
+
     def requests_file(self, attempt_id: str, index: int) -> Path:
         return self.requests / f"{attempt_id}-{index:02d}.parquet"
 
@@ -77,10 +88,15 @@ def read_tables(folder: Path, schema: pa.Schema) -> pa.Table:
                 table = file.read(use_threads=False)
         except (OSError, pa.ArrowException) as error:
             raise OutputError(f"{path} cannot be read: {error}") from error
-        if not table.schema.equals(schema) or table.schema.metadata != schema.metadata:
+        if not table.schema.equals(schema) or _version(table.schema) != _version(schema):
             raise OutputError(f"{path} does not belong to this study; was it copied here?")
-        tables.append(table)
+        # The rows may be older than the study as it is now: an experiment is its content.
+        tables.append(table.replace_schema_metadata(schema.metadata))
     return pa.concat_tables(tables).combine_chunks()
+
+
+def _version(schema: pa.Schema) -> object:
+    return (schema.metadata or {}).get(VERSION_KEY)
 
 
 def result_files(folder: Path) -> list[Path]:

@@ -20,12 +20,15 @@ _NAME = ".writer"
 
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
-    """Hold the folder; the kernel lets go of it when this process ends, however it ends.
+    """Hold the folder, made where it is missing.
+
+    The kernel lets go of it when this process ends, however it ends.
 
     Raises:
         OutputError: another process holds the folder, or it cannot be written.
     """
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / _NAME, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise OutputError(f"results folder {folder} cannot be written: {error}") from error

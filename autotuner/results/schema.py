@@ -20,6 +20,7 @@ __all__ = [
     "LEVELS",
     "REQUESTS",
     "SCHEMA_VERSION",
+    "VERSION_KEY",
     "ParameterColumn",
     "ParameterType",
     "experiments_schema",
@@ -29,7 +30,9 @@ __all__ = [
 ]
 
 # 1: requests, levels and experiments as below.
-SCHEMA_VERSION = 1
+# 2: experiments have slot_fault, swept and seconds_postflight.
+SCHEMA_VERSION = 2
+VERSION_KEY = b"autotuner.schema_version"
 
 DISTRIBUTIONS = ("ttft_s", "tpot_s", "e2e_latency_s")
 """Columns of the request rows that a level row summarises with each of `STATISTICS`."""
@@ -140,6 +143,8 @@ _EXPERIMENT = [
     pa.field("oom_score_adj", pa.int32()),
     pa.field("omp_num_threads", pa.string()),
     pa.field("concurrent_attempts", pa.int32()),
+    pa.field("swept", pa.string()),
+    pa.field("slot_fault", pa.string()),
     pa.field("started_at", _UTC_US),
     pa.field("ended_at", _UTC_US),
     pa.field("seconds_actor_start", pa.float64()),
@@ -149,6 +154,7 @@ _EXPERIMENT = [
     pa.field("seconds_load", pa.float64()),
     pa.field("seconds_bench_overhead", pa.float64()),
     pa.field("seconds_stop", pa.float64()),
+    pa.field("seconds_postflight", pa.float64()),
 ]
 
 
@@ -244,9 +250,7 @@ def experiments_schema(parameters: Iterable[ParameterColumn]) -> pa.Schema:
 
 def file_schema(schema: pa.Schema, study_id: str) -> pa.Schema:
     """The schema with the metadata that every Parquet file of the study carries."""
-    return schema.with_metadata(
-        {"autotuner.schema_version": str(SCHEMA_VERSION), "autotuner.study_id": study_id}
-    )
+    return schema.with_metadata({VERSION_KEY: str(SCHEMA_VERSION), "autotuner.study_id": study_id})
 
 
 def table_of(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:

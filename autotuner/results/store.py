@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pyarrow.compute as pc
-
 from autotuner.errors import OutputError
+from autotuner.results.changed_study import attempt_of, difference, sort_files
 from autotuner.results.files import (
     ResultPaths,
     read_tables,
@@ -26,11 +24,22 @@ from autotuner.results.schema import (
     table_of,
 )
 from autotuner.results.study_record import StudyRecord
-from autotuner.spec.experiment import Attempt
+from autotuner.spec.experiment import Attempt, FailureKind
+from autotuner.spec.workload import Level
 
-__all__ = ["ResultPaths", "ResultStore", "read_study"]
+__all__ = ["EndedAttempt", "ResultPaths", "ResultStore", "read_study"]
 
-_ATTEMPT_NAME = re.compile(r"(?P<experiment>.+)-a(?P<number>\d+)(-\d+)?")
+
+@dataclass(frozen=True, slots=True)
+class EndedAttempt:
+    """What an earlier run has written down of an attempt."""
+
+    experiment_id: str
+    number: int
+    completed: bool
+    failure: FailureKind | None
+    """None for one that completed or was cancelled."""
+    host: str | None
 
 
 class ResultStore:
@@ -48,11 +57,17 @@ class ResultStore:
         self._experiments = file_schema(experiments_schema(study.parameters), study.study_id)
 
     @classmethod
-    def create(cls, path: str | Path, study: StudyRecord) -> ResultStore:
+    def create(
+        cls, path: str | Path, study: StudyRecord, *, resume_changed: bool = False
+    ) -> ResultStore:
         """Start the study's folder, or continue it where it already holds this study.
 
         On continuation the plan's results stay; name, objective and constraints become those
         given here, since they decide only how results are judged.
+
+        Args:
+            resume_changed: Continue where the folder's study had other experiments, too: the
+                files of those that are gone are put aside (`changed_study`).
 
         Raises:
             OutputError: when the folder holds another study or foreign files, or cannot be
@@ -61,7 +76,7 @@ class ResultStore:
         paths = ResultPaths(Path(path))
         try:
             if paths.study.exists():
-                study = _continued(paths, study)
+                study = _continued(paths, study, resume_changed=resume_changed)
             elif _holds_files(paths.root):
                 raise OutputError(
                     f"{paths.root} is not empty and holds no study; choose another folder with "
@@ -71,6 +86,7 @@ class ResultStore:
             write_text(paths.study, study.to_json())
             for folder in (paths.requests, paths.levels, paths.experiments, paths.logs):
                 folder.mkdir(exist_ok=True)
+            sort_files(paths, study)
         except OSError as error:
             raise OutputError(f"results folder {paths.root} cannot be written: {error}") from error
         return cls(paths, study)
@@ -102,6 +118,20 @@ class ResultStore:
         write_table(self.paths.requests_file(attempt.id, index), requests)
         write_table(self.paths.level_file(attempt.id, index), summary)
 
+    def write_logs(self, attempt: Attempt, logs: Mapping[str, str]) -> None:
+        """Store an attempt's logs: file name -> text.
+
+        Raises:
+            OutputError: when the disk refuses.
+        """
+        folder = self.paths.log_dir(attempt.id)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder} cannot be made: {error}") from error
+        for name, text in logs.items():
+            write_text(folder / name, text)
+
     def write_experiment(self, row: Mapping[str, object]) -> None:
         """Store the row of an attempt that has ended, after all its levels.
 
@@ -119,11 +149,33 @@ class ResultStore:
             following[experiment_id] = max(following.get(experiment_id, 1), number + 1)
         return following
 
-    def finished(self) -> frozenset[str]:
-        """Ids of the experiments that have a completed attempt on disk."""
+    def ended_attempts(self) -> tuple[EndedAttempt, ...]:
+        """Every attempt that has a row on disk, in no particular order."""
         rows = read_tables(self.paths.experiments, self._experiments)
-        completed = rows.filter(pc.equal(rows["outcome"], "completed"))
-        return frozenset(completed["experiment_id"].to_pylist())
+        columns = ["experiment_id", "attempt", "outcome", "failure_kind", "host"]
+        return tuple(
+            EndedAttempt(
+                row["experiment_id"],
+                row["attempt"],
+                completed=row["outcome"] == "completed",
+                failure=FailureKind(row["failure_kind"]) if row["failure_kind"] else None,
+                host=row["host"],
+            )
+            for row in rows.select(columns).to_pylist()
+        )
+
+    def torn_attempts(self) -> frozenset[tuple[str, int]]:
+        """Experiment id and number of the attempts that have left levels, but no row.
+
+        Their driver was killed.
+        """
+        ended = {(attempt.experiment_id, attempt.number) for attempt in self.ended_attempts()}
+        return frozenset(self._attempts()) - ended
+
+    def has_level(self, attempt: Attempt, level: Level) -> bool:
+        """Whether the level's row is on disk."""
+        index = attempt.experiment.levels.index(level)
+        return self.paths.level_file(attempt.id, index).exists()
 
     def _attempts(self) -> Iterator[tuple[str, int]]:
         """Experiment id and number of every attempt that has left something on disk."""
@@ -135,9 +187,7 @@ class ResultStore:
         # An attempt that was killed before its first level has left nothing but logs.
         if self.paths.logs.is_dir():
             names += [folder.name for folder in self.paths.logs.iterdir()]
-        for name in names:
-            if match := _ATTEMPT_NAME.fullmatch(name):
-                yield match["experiment"], int(match["number"])
+        yield from filter(None, map(attempt_of, names))
 
 
 def read_study(paths: ResultPaths) -> StudyRecord:
@@ -157,13 +207,20 @@ def read_study(paths: ResultPaths) -> StudyRecord:
     return StudyRecord.from_json(text, str(paths.study))
 
 
-def _continued(paths: ResultPaths, study: StudyRecord) -> StudyRecord:
+def _continued(paths: ResultPaths, study: StudyRecord, *, resume_changed: bool) -> StudyRecord:
     existing = read_study(paths)
-    if existing.study_id != study.study_id:
+    if existing.name != study.name:
         raise OutputError(
-            f"{paths.root} holds the results of another study, {existing.name!r} "
-            f"(id {existing.study_id}, this one is {study.study_id}); choose another folder with "
-            "`output:` in the study file or --output"
+            f"{paths.root} holds the results of another study, {existing.name!r}; choose another "
+            "folder with `output:` in the study file or --output"
+        )
+    if existing.study_id != study.study_id and not resume_changed:
+        before = ResultStore(paths, existing)
+        measured = frozenset(a.experiment_id for a in before.ended_attempts() if a.completed)
+        raise OutputError(
+            f"{paths.root} holds results of {study.name!r} as it was before it changed: "
+            f"{difference(existing, study, measured)}. Go on there with --resume, or choose "
+            "another folder with `output:` in the study file or --output"
         )
     return replace(
         study,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from autotuner.results.schema import (
     ParameterType,
     parameter_columns,
 )
-from autotuner.spec.experiment import Experiment
+from autotuner.spec.experiment import Experiment, content_id
 from autotuner.spec.objective import Constraint, Direction, Objective, Over
 from autotuner.spec.server import Value
 from autotuner.spec.study import StudySpec
@@ -35,6 +35,8 @@ class ExpectedExperiment:
     """Every level that must be measured for the experiment to count."""
     launch_command: str = ""
     """Shell line that starts this server by hand, secrets masked."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of what the id is a hash of: server, workloads, resources, bench."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,12 @@ class StudyRecord:
             parameters=parameter_columns(spec.axes),
             experiments=tuple(
                 ExpectedExperiment(
-                    e.id, e.label, dict(e.parameters), e.levels, launch_commands.get(e.id, "")
+                    e.id,
+                    e.label,
+                    dict(e.parameters),
+                    e.levels,
+                    launch_commands.get(e.id, ""),
+                    _parts(e, spec),
                 )
                 for e in experiments
             ),
@@ -118,6 +125,15 @@ class StudyRecord:
             raise OutputError(f"{source} is not a study record: {error!r}") from error
 
 
+def _parts(experiment: Experiment, spec: StudySpec) -> dict[str, str]:
+    return {
+        "server": content_id(asdict(experiment.server)),
+        "workloads": content_id([asdict(workload) for workload in experiment.workloads]),
+        "resources": content_id(asdict(experiment.footprint)),
+        "bench": content_id(asdict(spec.bench)),
+    }
+
+
 def _record(content: Mapping[str, Any]) -> StudyRecord:
     return StudyRecord(
         study_id=content["study_id"],
@@ -137,6 +153,7 @@ def _record(content: Mapping[str, Any]) -> StudyRecord:
                 e["parameters"],
                 tuple(Level(**level) for level in e["levels"]),
                 e["launch_command"],
+                e["parts"],
             )
             for e in content["experiments"]
         ),

@@ -20,6 +20,7 @@ __all__ = [
     "FailureKind",
     "Outcome",
     "Phase",
+    "Retry",
     "Timeouts",
     "content_id",
 ]
@@ -42,12 +43,19 @@ class Phase(StrEnum):
     POSTFLIGHT = "postflight"
 
 
-class FailureKind(StrEnum):
-    """Why an experiment has no complete result.
+class Retry(StrEnum):
+    """Where a second attempt might end better than the first."""
 
-    A retryable kind may succeed on another slot; for the others a second attempt would
-    end in the same way and only burn GPU time.
-    """
+    NEVER = "never"
+    """The configuration is at fault: a second attempt would only burn GPU time."""
+    ELSEWHERE = "elsewhere"
+    """The node lacks something that another may have."""
+    ANYWHERE = "anywhere"
+    """Preferably elsewhere; where there is no other node, on the same one."""
+
+
+class FailureKind(StrEnum):
+    """Why an experiment has no complete result; each kind knows what another attempt is worth."""
 
     CONFIG_REJECTED = "config_rejected"
     """The engine refused a flag, a value or a combination."""
@@ -83,21 +91,47 @@ class FailureKind(StrEnum):
     """A bug in autotuner; the evidence is its traceback."""
 
     @property
-    def retryable(self) -> bool:
-        return self in _RETRYABLE
+    def retry(self) -> Retry:
+        """Whether and where the driver tries again within the same run."""
+        return _RETRY[self]
+
+    @property
+    def permanent(self) -> bool:
+        """Whether a later run of the study need not try again either.
+
+        What the user can mend outside of the study file is not permanent.
+        """
+        return self in _PERMANENT
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether the attempt was lost without a word; its configuration may be the reason."""
+        return self in (FailureKind.ACTOR_LOST, FailureKind.NODE_LOST)
 
 
-_RETRYABLE = frozenset(
+_RETRY = {
+    FailureKind.CONFIG_REJECTED: Retry.NEVER,
+    FailureKind.OUT_OF_MEMORY_AT_LOAD: Retry.NEVER,
+    FailureKind.OUT_OF_MEMORY_UNDER_LOAD: Retry.NEVER,
+    FailureKind.MODEL_NOT_FOUND: Retry.ELSEWHERE,
+    FailureKind.LAUNCH_FAILED: Retry.ELSEWHERE,
+    FailureKind.PORT_TAKEN: Retry.ANYWHERE,
+    FailureKind.LAUNCH_TIMEOUT: Retry.ANYWHERE,
+    FailureKind.SERVER_CRASHED: Retry.ANYWHERE,
+    FailureKind.SERVER_HUNG: Retry.ANYWHERE,
+    FailureKind.BENCH_FAILED: Retry.ANYWHERE,
+    FailureKind.REQUESTS_FAILED: Retry.NEVER,
+    FailureKind.ACTOR_LOST: Retry.ANYWHERE,
+    FailureKind.NODE_LOST: Retry.ANYWHERE,
+    FailureKind.DIRTY_GPU: Retry.ANYWHERE,
+    FailureKind.DISK_FULL: Retry.ELSEWHERE,
+    FailureKind.INTERNAL_ERROR: Retry.NEVER,
+}
+_PERMANENT = frozenset(
     {
-        FailureKind.PORT_TAKEN,
-        FailureKind.LAUNCH_TIMEOUT,
-        FailureKind.SERVER_CRASHED,
-        FailureKind.SERVER_HUNG,
-        FailureKind.BENCH_FAILED,
-        FailureKind.ACTOR_LOST,
-        FailureKind.NODE_LOST,
-        FailureKind.DIRTY_GPU,
-        FailureKind.DISK_FULL,
+        FailureKind.CONFIG_REJECTED,
+        FailureKind.OUT_OF_MEMORY_AT_LOAD,
+        FailureKind.OUT_OF_MEMORY_UNDER_LOAD,
     }
 )
 

@@ -137,7 +137,9 @@ class StudySpec:
     resources: Resources = field(default_factory=Resources)
     timeouts: Timeouts = field(default_factory=Timeouts)
     max_attempts: int = 2
-    """Attempts per experiment, the first included; only retryable failures use the second."""
+    """Attempts per experiment, the first included; how it failed decides about the second."""
+    give_up_after: int = 3
+    """So many experiments that fail alike stop the study; 0: none do."""
     output: Path = Path("results")
     """Folder that will hold the results, absolute."""
     description: str = ""

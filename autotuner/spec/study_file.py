@@ -49,6 +49,7 @@ _OPTIONAL = (
     "timeouts",
     "bench",
     "max_attempts",
+    "give_up_after",
     "output",
 )
 
@@ -96,7 +97,8 @@ class _StudyReader:
             "launcher": self._launcher(),
             "bench": self._bench(),
             "timeouts": self._timeouts(),
-            "max_attempts": self._max_attempts(),
+            "max_attempts": self._count("max_attempts", 2, 1, "the first attempt counts"),
+            "give_up_after": self._count("give_up_after", 3, 0, "0 never gives up"),
             "output": self._output(name),
             "description": self._text("description"),
         }
@@ -182,13 +184,13 @@ class _StudyReader:
             self._problems.add(("launcher",), fix)
         return str(launcher)
 
-    def _max_attempts(self) -> int:
-        attempts = self._data.get("max_attempts", 2)
-        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
-            fix = "write a whole number of at least 1, without quotes; the first attempt counts"
-            self._problems.add(("max_attempts",), fix)
-            return 1
-        return attempts
+    def _count(self, key: str, default: int, least: int, remark: str) -> int:
+        count = self._data.get(key, default)
+        if isinstance(count, bool) or not isinstance(count, int) or count < least:
+            fix = f"write a whole number of at least {least}, without quotes; {remark}"
+            self._problems.add((key,), fix)
+            return default
+        return count
 
     def _output(self, name: str) -> Path:
         given = self._text("output")

@@ -28,7 +28,7 @@ from autotuner.supervision.lease import (
     root_lock,
 )
 
-__all__ = ["Swept", "dead_leases", "sweep"]
+__all__ = ["Swept", "dead_leases", "sweep", "sweep_attempt"]
 
 _KILL_S = 10.0
 _POLL_S = 0.02
@@ -80,6 +80,24 @@ def sweep() -> tuple[Swept, ...]:
     """
     with _claimed() as claims:
         return tuple(_sweep_one(claim) for claim in claims)
+
+
+def sweep_attempt(attempt_id: str, timeout_s: float) -> bool:
+    """Sweep until nothing is left of an attempt whose owner has just been killed.
+
+    Returns:
+        Whether nothing was left in time.
+
+    Raises:
+        LaunchError: the folder of leases belongs to somebody else.
+    """
+    deadline = time.monotonic() + timeout_s
+    while any(lease_root().glob(f"{attempt_id}-*")):
+        sweep()
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
 
 
 def dead_leases() -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from autotuner.results.levels import RequestRecord, RequestStatus, level_result
 from autotuner.results.load import load_results
 from autotuner.results.store import ResultStore
 from autotuner.results.study_record import StudyRecord
+from autotuner.resume import close_torn_attempts, past_of
 from autotuner.spec.experiment import Cancelled, Completed, Failed, FailureKind, Phase
 from autotuner.spec.server import CpuPlan
 
@@ -130,8 +131,10 @@ class Study:
             autotuner_version="0",
         )
         store = ResultStore.create(self.folder, record)
+        close_torn_attempts(planned, store)
+        past = past_of(planned, store, retry_failed=False)
         StudyDriver(
-            planned, store, executor, on_event=self.told.append, interrupt=self.interrupt
+            planned, store, executor, past, on_event=self.told.append, interrupt=self.interrupt
         ).run()
         return self.results()
 

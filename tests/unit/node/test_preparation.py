@@ -5,13 +5,15 @@ from __future__ import annotations
 from autotuner.bench.base import LevelLoad
 from autotuner.node.preparation import prepare
 from autotuner.results.levels import RequestRecord, RequestStatus
+from autotuner.supervision.lease import Lease
 
 SECRET = "hf_0123456789"  # noqa: S105
 
 
 def prepared(make_order, tmp_path, **engine):
     order = make_order(engine="vllm", environment={"HF_TOKEN": SECRET, **engine})
-    return prepare(order, ("3", "5"), tmp_path)
+    lease = Lease(order.attempt.id, "study", "token-1", "boot", "pid:[1]", tmp_path)
+    return prepare(order, ("3", "5"), lease)
 
 
 def test_the_server_sees_the_devices_that_were_reserved_and_the_load_none(make_order, tmp_path):

@@ -1,0 +1,61 @@
+"""Simulated GPU memory: who holds how much of which device, as files in a folder.
+
+``DIR/<device>/<pid>-<start ticks>`` holds a number of bytes and counts for as long as that
+process lives, as a driver would have it. ``DIR/<device>/stuck`` counts until it is removed:
+memory that no process answers for. The folder's name is in a variable of the node's processes.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["SIM_GPUS_VARIABLE", "SIM_MEMORY_BYTES", "hold", "holders", "make_devices", "visible"]
+
+SIM_GPUS_VARIABLE = "AUTOTUNER_SIM_GPUS"
+SIM_MEMORY_BYTES = 80 * 2**30
+_STUCK = "stuck"
+_NOBODY = 0
+
+
+def make_devices(folder: Path, count: int) -> None:
+    """A folder of ``count`` empty devices."""
+    for device in range(count):
+        (folder / str(device)).mkdir(parents=True)
+
+
+def hold(size_bytes: int, *, stuck: bool = False) -> None:
+    """Take memory on each visible device until this process ends, or for ever (``stuck``)."""
+    name = _STUCK if stuck else f"{os.getpid()}-{_start_ticks(os.getpid())}"
+    for device in visible():
+        (device / name).write_text(str(size_bytes))
+
+
+def visible() -> list[Path]:
+    """Folders of the devices that this process may use; none where none are simulated."""
+    folder = os.environ.get(SIM_GPUS_VARIABLE)
+    devices = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return [Path(folder) / device for device in devices.split(",") if device] if folder else []
+
+
+def holders(folder: Path, device: str) -> dict[int, int] | None:
+    """Process id -> bytes held, of the living; 0 is nobody. None where there is no such device."""
+    if not (folder / device).is_dir():
+        return None
+    found: dict[int, int] = {}
+    for entry in (folder / device).iterdir():
+        pid, _, ticks = entry.name.partition("-")
+        if entry.name == _STUCK:
+            found[_NOBODY] = int(entry.read_text())
+        elif _start_ticks(int(pid)) == int(ticks):
+            found[int(pid)] = int(entry.read_text() or 0)
+    return found
+
+
+def _start_ticks(pid: int) -> int | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[19])

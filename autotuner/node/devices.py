@@ -1,0 +1,120 @@
+"""Whether an attempt's devices are free before it starts, and free again after it.
+
+A device that still holds somebody's memory makes the next server run out of it, or share its
+compute: a measurement of the neighbour. Nothing is ended here that is not ours: the owner of
+foreign memory is named, and the slot is left alone until he is gone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from autotuner.node.gpus import GpuError, GpuProbe, GpuState
+
+__all__ = ["Devices"]
+
+_POLL_S = 0.5
+_RECHECK_S = 5.0
+_IDLE_BYTES = 2**30
+"""An idle device may hold so much: a display, a monitoring daemon, an MPS server."""
+_IDLE_PROCESS_BYTES = 100 * 2**20
+"""Less than any CUDA context takes."""
+_SLACK_BYTES = 256 * 2**20
+"""What may be held more after an attempt than before it."""
+
+
+class Devices:
+    """The devices of one attempt.
+
+    Args:
+        probe: None where devices cannot be read; nothing is checked then.
+    """
+
+    def __init__(self, probe: GpuProbe | None, device_ids: Sequence[str]) -> None:
+        self._probe = probe
+        self._ids = tuple(device_ids) if probe is not None else ()
+        self._marks: dict[str, int] = {}
+
+    @property
+    def readable(self) -> bool:
+        """Whether there is anything to check."""
+        return bool(self._ids)
+
+    def await_free(self, timeout_s: float, should_stop: Callable[[], object]) -> str | None:
+        """Wait until nobody else holds memory; the fault of the slot, or None.
+
+        What is held then is the mark that `await_back` compares with.
+        """
+        fault = _wait(self._occupied, timeout_s, should_stop)
+        if fault is None:
+            self._marks = {s.id: s.memory_used_bytes for s in map(self._read, self._ids) if s}
+        return fault
+
+    def await_back(self, timeout_s: float, should_stop: Callable[[], object]) -> str | None:
+        """Wait until the memory is back to the mark; the fault of the slot, or None."""
+        return _wait(self._not_back, timeout_s, should_stop)
+
+    def hold_until_free(self, should_stop: Callable[[], object]) -> bool:
+        """Wait, for as long as it takes, for a slot with a fault; False where told to stop."""
+        while self._occupied() is not None or self._not_back() is not None:
+            deadline = time.monotonic() + _RECHECK_S
+            while time.monotonic() < deadline:
+                if should_stop():
+                    return False
+                time.sleep(_POLL_S)
+        return True
+
+    def _occupied(self) -> str | None:
+        return self._first_fault(_foreign)
+
+    def _not_back(self) -> str | None:
+        return self._first_fault(
+            lambda state: (
+                state.memory_used_bytes
+                > self._marks.get(state.id, state.memory_used_bytes) + _SLACK_BYTES
+            )
+        )
+
+    def _first_fault(self, is_faulty: Callable[[GpuState], bool]) -> str | None:
+        for device_id in self._ids:
+            try:
+                state = self._state(device_id)
+            except GpuError as error:
+                return str(error)
+            if is_faulty(state):
+                return _described(state)
+        return None
+
+    def _read(self, device_id: str) -> GpuState | None:
+        try:
+            return self._state(device_id)
+        except GpuError:
+            return None
+
+    def _state(self, device_id: str) -> GpuState:
+        if self._probe is None:
+            raise GpuError(f"device {device_id} cannot be read: no driver")
+        return self._probe.device(device_id)
+
+
+def _wait(
+    fault: Callable[[], str | None], timeout_s: float, should_stop: Callable[[], object]
+) -> str | None:
+    deadline = time.monotonic() + timeout_s
+    while (found := fault()) is not None and time.monotonic() < deadline and not should_stop():
+        time.sleep(_POLL_S)
+    return found
+
+
+def _foreign(state: GpuState) -> bool:
+    computing = any((p.memory_bytes or 0) > _IDLE_PROCESS_BYTES for p in state.processes)
+    return computing or state.memory_used_bytes > _IDLE_BYTES
+
+
+def _described(state: GpuState) -> str:
+    processes = ", ".join(f"{p.pid} ({p.name})" for p in state.processes)
+    of = f"process {processes}" if processes else "no process that can be seen from here"
+    return (
+        f"device {state.id} ({state.name}) holds {state.memory_used_bytes / 2**30:.1f} GiB of {of}"
+    )

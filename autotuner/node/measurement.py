@@ -1,0 +1,187 @@
+"""What an attempt measures: start the server, warm it up, load it level by level, stop it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+
+from autotuner.bench.base import LevelLoad, LoadContext, Target
+from autotuner.bench.registry import load_generator
+from autotuner.launchers.base import Server
+from autotuner.launchers.registry import load_launcher
+from autotuner.node.events import AttemptEvent, LevelMeasured, PhaseStarted
+from autotuner.node.facts import engine_version
+from autotuner.node.failures import (
+    AttemptCancelledError,
+    AttemptFailedError,
+    kind_of_level_failure,
+    server_ended,
+)
+from autotuner.node.liveness import answers
+from autotuner.node.preparation import Preparation
+from autotuner.node.readiness import wait_until_ready
+from autotuner.node.warmup import warm_up
+from autotuner.results.levels import LevelResult, LevelStatus
+from autotuner.spec.experiment import Cancelled, Completed, Failed, FailureKind, Outcome, Phase
+from autotuner.supervision.environment import kernel_facts
+
+__all__ = ["Measurement"]
+
+
+@dataclass
+class Measurement:
+    """One server's life under load."""
+
+    prepared: Preparation
+    should_stop: Callable[[], str | None]
+    facts: dict[str, object]
+    """Columns of the experiment row; filled as they become known."""
+    phase: Phase = Phase.PREFLIGHT
+    failed_levels: list[tuple[LevelResult, FailureKind]] = field(default_factory=list)
+    """Levels without a valid measurement, and why."""
+
+    def __post_init__(self) -> None:
+        self.order = self.prepared.order
+        self.engine = self.prepared.engine
+        self.experiment = self.order.attempt.experiment
+        self.config = self.experiment.server
+        self.generator = load_generator(self.order.bench.name)
+
+    def steps(self) -> Iterator[AttemptEvent]:
+        """Carry it out, event by event; the server is gone at the end, whatever happens.
+
+        Raises:
+            AttemptFailedError, AttemptCancelledError: there is no sense in going on.
+            LaunchError: the server or the load generator could not be started at all.
+        """
+        context = self.prepared.load_context()
+        self.facts["bench_version"] = self.generator.version(context)
+        yield PhaseStarted(Phase.SERVER_START)
+        self.phase = Phase.SERVER_START
+        request = self.prepared.launch_request(lambda command: self.facts.update(command=command))
+        server = load_launcher(self.config.launcher).start(request)
+        try:
+            target = self.prepared.target(server.url)
+            with self._timed(Phase.SERVER_START):
+                self._await_server(server, target)
+            yield PhaseStarted(Phase.WARMUP)
+            with self._timed(Phase.WARMUP):
+                self._warm_up(server, target)
+            yield PhaseStarted(Phase.LOAD)
+            yield from self._load(server, target, context)
+        finally:
+            with self._timed(Phase.STOP):
+                server.stop()
+
+    def outcome(self) -> Outcome:
+        """How it ended, where `steps` came to their end."""
+        if not self.failed_levels:
+            return Completed()
+        first, kind = self.failed_levels[0]
+        return Failed(
+            kind,
+            Phase.LOAD,
+            f"{len(self.failed_levels)} of {len(self.experiment.levels)} levels have no valid "
+            f"measurement, the first is {first.level}",
+            first.reason or "",
+        )
+
+    def check_cancelled(self) -> None:
+        """Raises:
+        AttemptCancelledError: somebody wants the attempt to end.
+        """
+        if reason := self.should_stop():
+            raise AttemptCancelledError(Cancelled(reason))
+
+    def _await_server(self, server: Server, target: Target) -> None:
+        # Beside the start, since it can take as long: a crash must still be seen at once.
+        self.facts["engine_version"] = None
+        version = threading.Thread(target=self._ask_version, daemon=True)
+        version.start()
+        wait_until_ready(
+            server,
+            target,
+            self.engine,
+            timeout_s=self.order.timeouts.start_s,
+            check_cancelled=self.check_cancelled,
+        )
+        version.join()
+        kernel = kernel_facts(server.pid)
+        self.facts |= {"nice": kernel.nice, "oom_score_adj": kernel.oom_score_adj}
+
+    def _ask_version(self) -> None:
+        version = engine_version(self.engine, self.config, self.prepared.environment)
+        self.facts["engine_version"] = version
+
+    def _warm_up(self, server: Server, target: Target) -> None:
+        self.phase = Phase.WARMUP
+        for workload in self.experiment.workloads:
+            warm_up(
+                server,
+                target,
+                self.engine,
+                workload,
+                timeout_s=self.order.timeouts.warmup_s,
+                check_cancelled=self.check_cancelled,
+            )
+
+    def _load(
+        self, server: Server, target: Target, context: LoadContext
+    ) -> Iterator[LevelMeasured]:
+        self.phase = Phase.LOAD
+        context = self._watched(context, server)
+        started, load_s = time.monotonic(), 0.0
+        for workload in self.experiment.workloads:
+            with closing(self.generator.run(target, workload, workload.levels, context)) as loads:
+                for load in loads:
+                    result = self.prepared.result(load)
+                    duration_s = result.summary.get("duration_s")
+                    load_s += duration_s if isinstance(duration_s, float) else 0.0
+                    self.facts["seconds_load"] = load_s
+                    self.facts["seconds_bench_overhead"] = time.monotonic() - started - load_s
+                    yield LevelMeasured(result)
+                    self._check_after_level(server, target, load, result)
+
+    def _check_after_level(
+        self, server: Server, target: Target, load: LevelLoad, result: LevelResult
+    ) -> None:
+        """Stop the attempt here if the levels to come can only fail."""
+        self.check_cancelled()
+        if server.exit is not None:
+            raise AttemptFailedError(server_ended(server, self.engine, Phase.LOAD, ready=True))
+        ok = result.status is LevelStatus.OK
+        # A hang shows in the next level at the latest; the last one has none.
+        last = load.level == self.experiment.levels[-1]
+        if ok and not (last and result.summary["requests_cut"]):
+            return
+        # It may answer with errors only: the next level may fare better.
+        well = answers(
+            server,
+            target,
+            self.engine,
+            after=load.level,
+            silent_s=load.silent_s,
+            no_token_s=self.order.timeouts.no_token_s,
+            check_cancelled=self.check_cancelled,
+        )
+        if not ok:
+            self.failed_levels.append((result, kind_of_level_failure(load, well=well)))
+
+    def _watched(self, context: LoadContext, server: Server) -> LoadContext:
+        def why_stop() -> str | None:
+            if reason := self.should_stop():
+                return reason
+            return f"the server ended ({ended})" if (ended := server.exit) else None
+
+        return replace(context, should_stop=why_stop)
+
+    @contextmanager
+    def _timed(self, phase: Phase) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.facts[f"seconds_{phase.value}"] = time.monotonic() - started
