@@ -25,7 +25,13 @@ class CustomEngine(Engine):
 
     name: ClassVar[str] = "custom"
     bench_backend: ClassVar[str] = "vllm"
-    symptoms = (*known.MEMORY, *known.MODEL_FILES, *known.START, *known.CRASHES)
+    symptoms = (
+        *known.MEMORY,
+        *known.DISKS,
+        *known.MODEL_FILES,
+        *known.START,
+        *known.CRASHES,
+    )
 
     def command(
         self, server: ServerConfig, *, host: str, port: int | str, served_name: str

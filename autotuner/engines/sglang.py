@@ -22,11 +22,12 @@ _SYMPTOMS = (
         "No memory is left for the KV cache once the weights are loaded (mem-fraction-static).",
     ),
     Symptom.of(
-        r"(alloc_\w+ runs|prefill) out of memory",
+        r"(alloc_\w+ runs|prefill|decode) out of memory",
         FailureKind.OUT_OF_MEMORY_AT_LOAD,
         "The KV cache had no room for the requests that the server had taken on.",
     ),
     *known.MEMORY,
+    *known.DISKS,
     *known.MODEL_FILES,
     *known.START[2:],
     *known.CRASHES,

@@ -19,7 +19,7 @@ class SimEngine(Engine):
     name: ClassVar[str] = "sim"
     bench_backend: ClassVar[str] = "vllm"
     simulated: ClassVar[bool] = True
-    symptoms = (*known.MEMORY, *known.START, *known.CRASHES)
+    symptoms = (*known.MEMORY, *known.START, *known.DISKS, *known.CRASHES)
 
     def command(
         self, server: ServerConfig, *, host: str, port: int | str, served_name: str

@@ -10,6 +10,7 @@ from autotuner.spec.experiment import FailureKind
 
 __all__ = [
     "CRASHES",
+    "DISKS",
     "DISK_FULL",
     "MEMORY",
     "MODEL_FILES",
@@ -105,7 +106,8 @@ START = (
         "The engine is not installed for the interpreter that was to run it.",
     ),
     Symptom.of(
-        r"address already in use|\berrno:? 98\b",
+        # The second is SGLang's, of the ports that it takes beside its own.
+        r"address already in use|\berrno:? 98\b|\w+ at \d+ is not available in \d+ seconds",
         FailureKind.PORT_TAKEN,
         "Another process took the port between its choice and its use.",
     ),
@@ -151,6 +153,11 @@ MEMORY = (
         "The device ran out of memory.",
     ),
     Symptom.of(
+        r"(failed to allocate|when allocating) memory for batch_\w+",
+        _NO_MEMORY,
+        "The attention kernels' workspace (FlashInfer) cannot hold a batch of this size.",
+    ),
+    Symptom.of(
         r"DefaultCPUAllocator: (can't|not enough)|std::bad_alloc|cannot allocate memory"
         r"|\bMemoryError\b",
         _NO_MEMORY,
@@ -160,14 +167,23 @@ MEMORY = (
 """What the device and the host say when they have no memory left."""
 
 DISK_FULL = Symptom.of(
-    r"no space left on device|\berrno:? 28\b|disk quota exceeded",
+    r"no space left on device|\b(errno:?|os error) 28\b|disk quota exceeded",
     FailureKind.DISK_FULL,
     "A disk of the node is full.",
 )
 """What any program says of a full disk."""
 
-CRASHES = (
+DISKS = (
+    Symptom.of(
+        r"(shared memory segment|/dev/shm).*no space left on device",
+        FailureKind.DISK_FULL,
+        "The node's shared memory (/dev/shm) is full, or too small for the engine's processes.",
+    ),
     DISK_FULL,
+)
+"""What is said of a full disk, the cause before its consequences."""
+
+CRASHES = (
     Symptom.of(
         r"NCCL error|ncclUnhandledCudaError|ncclSystemError|ncclInternalError|ncclRemoteError"
         r"|NCCL.*(timeout|timed out)|DistBackendError",
@@ -175,7 +191,8 @@ CRASHES = (
         "The GPUs could not talk to each other (NCCL).",
     ),
     Symptom.of(
-        r"CUDA error: |CUDA driver version is insufficient|device-side assert|\bXid\b",
+        r"CUDA error: |CUDA driver version is insufficient|No CUDA GPUs are available"
+        r"|device-side assert|\bXid\b",
         _CRASHED,
         "The device reported an error.",
     ),

@@ -46,6 +46,11 @@ _SYMPTOMS = (
         "The KV cache cannot hold one request of the longest allowed length (max-model-len).",
     ),
     Symptom.of(
+        r"error in memory profiling\. ",
+        FailureKind.DIRTY_GPU,
+        "Another process freed memory of the device while the engine measured its own.",
+    ),
+    Symptom.of(
         r"free memory on device .* is less than desired GPU memory utilization",
         FailureKind.OUT_OF_MEMORY_AT_LOAD,
         "The device has less free memory at start than gpu-memory-utilization asks for.",
@@ -56,6 +61,7 @@ _SYMPTOMS = (
         "The host has less free memory than the KV cache is to take.",
     ),
     *known.MEMORY,
+    *known.DISKS,
     *known.MODEL_FILES,
     Symptom.of(
         r"world size \(\d+\) is larger than the number of",
@@ -82,6 +88,11 @@ _SYMPTOMS = (
     *known.START[2:],
     *known.CRASHES,
     known.REFUSED,
+    Symptom.of(
+        r"RPC call to \w+ timed out",
+        FailureKind.SERVER_CRASHED,
+        "A worker of the engine did not answer the engine in time.",
+    ),
     Symptom.of(
         r"EngineDeadError|engine core proc \S+ died|engine core initialization failed",
         FailureKind.SERVER_CRASHED,

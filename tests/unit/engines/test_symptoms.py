@@ -38,6 +38,15 @@ AT_START = [
     ("sglang", "sglang_pool_too_small", Kind.OUT_OF_MEMORY_AT_LOAD, "mem_fraction_static=0.2"),
     ("sglang", "sglang_illegal_access", Kind.SERVER_CRASHED, "illegal memory access"),
     ("sglang", "torch_out_of_memory_at_load", Kind.OUT_OF_MEMORY_AT_LOAD, "1.00 GiB"),
+    ("vllm", "flashinfer_workspace", Kind.OUT_OF_MEMORY_AT_LOAD, "batch_prefill_tmp_v"),
+    ("vllm", "nccl_shared_memory_full", Kind.DISK_FULL, "/dev/shm/nccl-"),
+    ("vllm", "disk_full_at_download", Kind.DISK_FULL, "os error 28"),
+    ("vllm", "vllm_memory_changed", Kind.DIRTY_GPU, "90.00 GiB"),
+    ("vllm", "no_gpu", Kind.SERVER_CRASHED, "No CUDA GPUs"),
+    ("sglang", "sglang_bad_choice", Kind.CONFIG_REJECTED, "invalid choice: 'triton'"),
+    ("sglang", "sglang_port_taken", Kind.PORT_TAKEN, "metrics_port at 40000"),
+    ("sglang", "sglang_nccl_error", Kind.SERVER_CRASHED, "unhandled system error"),
+    ("custom", "disk_full_at_download", Kind.DISK_FULL, "os error 28"),
     ("custom", "torch_out_of_memory_at_load", Kind.OUT_OF_MEMORY_AT_LOAD, "1.00 GiB"),
 ]
 
@@ -46,6 +55,9 @@ UNDER_LOAD = [
     ("sglang", "sglang_out_of_slots_under_load", Kind.OUT_OF_MEMORY_UNDER_LOAD, "alloc_req_slots"),
     ("sglang", "sglang_illegal_access", Kind.SERVER_CRASHED, "illegal memory access"),
     ("vllm", "disk_full", Kind.DISK_FULL, "No space left"),
+    ("vllm", "vllm_worker_timed_out", Kind.SERVER_CRASHED, "execute_model timed out"),
+    ("sglang", "sglang_prefill_out_of_memory", Kind.OUT_OF_MEMORY_UNDER_LOAD, "Prefill"),
+    ("sglang", "flashinfer_workspace", Kind.OUT_OF_MEMORY_UNDER_LOAD, "workspace buffer"),
 ]
 
 
@@ -121,6 +133,12 @@ def test_colours_are_not_part_of_the_evidence_and_its_length_is_limited():
 def test_a_compilers_error_is_not_taken_for_a_refused_command_line():
     text = "kernel.cpp:3:10: fatal error: omp.h: No such file or directory\nnvcc: error: no\n"
     assert CustomEngine().diagnose(text, ready=False) is None
+
+
+def test_shared_memory_is_not_called_a_disk():
+    diagnosis = load_engine("vllm").diagnose(log("nccl_shared_memory_full"), ready=False)
+    assert diagnosis is not None
+    assert "/dev/shm" in diagnosis.message
 
 
 def test_an_empty_log_says_nothing():
