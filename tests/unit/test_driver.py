@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from autotuner import driver as driver_module
+from autotuner import running as running_module
 from autotuner.driver import StudyDriver
 from autotuner.errors import ClusterError, OutputError
 from autotuner.execution.base import AttemptLost, Executor, Node
@@ -26,7 +27,7 @@ from autotuner.results.load import load_results
 from autotuner.results.store import ResultStore
 from autotuner.results.study_record import StudyRecord
 from autotuner.resume import close_torn_attempts, past_of
-from autotuner.spec.experiment import Cancelled, Completed, Failed, FailureKind, Phase
+from autotuner.spec.experiment import Cancelled, Completed, Failed, FailureKind, Phase, Retry
 from autotuner.spec.server import CpuPlan
 
 NOW = datetime(2025, 3, 1, tzinfo=UTC)
@@ -285,14 +286,14 @@ def test_levels_without_a_measurement_say_why(study):
     assert row["failure_phase"] == "load"
 
 
-@pytest.mark.parametrize("kind", FailureKind)
+@pytest.mark.parametrize("kind", set(FailureKind) - {FailureKind.DIRTY_GPU})
 @pytest.mark.parametrize("lost", [False, True])
 def test_a_failure_is_tried_again_if_it_may_pass_and_never_otherwise(study, kind, lost):
     event = AttemptLost(kind, "gone") if lost else failed(kind)
     executor = Scripted(lambda order: [event])
     tiny = study(max_attempts=3)
     results = tiny.run(executor)
-    tries = 3 if kind.retryable else 1
+    tries = 3 if kind.retry is Retry.ANYWHERE else 1  # there is no elsewhere
     assert executor.numbers == list(range(1, tries + 1))
     assert outcomes(results) == [(n, "failed", kind.value) for n in executor.numbers]
     again = [event.will_retry for event in tiny.of(AttemptFinished)]
@@ -351,7 +352,7 @@ def test_a_cluster_without_nodes_says_so(study):
 def test_finished_experiments_are_not_run_again(study):
     def first(order):
         good = order.attempt.experiment.parameters[SEQS] == 4
-        return completed(order) if good else [failed(FailureKind.CONFIG_REJECTED)]
+        return completed(order) if good else [failed(FailureKind.REQUESTS_FAILED)]
 
     tiny = study({SEQS: [4, 8]})
     tiny.run(Scripted(first))
@@ -405,7 +406,7 @@ def test_an_interrupt_cancels_what_runs_and_starts_nothing_more(study):
 
 
 def test_an_interrupted_attempt_that_does_not_end_is_killed(study, monkeypatch):
-    monkeypatch.setattr(driver_module, "_STOP_PATIENCE_S", 0.0)
+    monkeypatch.setattr(running_module, "_STOP_PATIENCE_S", 0.0)
     tiny = study()
     executor = Scripted(lambda order: [], polite=False)
     executor.before_poll = tiny.interrupt.set
@@ -433,8 +434,8 @@ def test_an_interrupt_before_the_start_starts_nothing(study):
 
 @pytest.mark.parametrize("polite", [True, False])
 def test_an_overdue_attempt_is_stopped_then_killed_and_has_hung(study, monkeypatch, polite):
-    monkeypatch.setattr(driver_module, "_OVERDUE_SLACK_S", -1e9)
-    monkeypatch.setattr(driver_module, "_STOP_PATIENCE_S", 1e9 if polite else 0.0)
+    monkeypatch.setattr(running_module, "_OVERDUE_SLACK_S", -1e9)
+    monkeypatch.setattr(running_module, "_STOP_PATIENCE_S", 1e9 if polite else 0.0)
     executor = Scripted(lambda order: [PhaseStarted(Phase.LOAD)], polite=polite)
     results = study(max_attempts=1).run(executor)
     assert [reason for _, reason in executor.stopped] == ["overdue"]
@@ -444,15 +445,15 @@ def test_an_overdue_attempt_is_stopped_then_killed_and_has_hung(study, monkeypat
 
 def test_an_attempt_that_waits_for_others_is_reported_once_and_never_overdue(study, monkeypatch):
     """On a shared cluster another job may hold the node: that says nothing of the server."""
-    monkeypatch.setattr(driver_module, "_OVERDUE_SLACK_S", -1e9)
-    monkeypatch.setattr(driver_module, "_STOP_PATIENCE_S", 1e9)
-    monkeypatch.setattr(driver_module, "_WAITING_S", -1.0)
+    monkeypatch.setattr(running_module, "_OVERDUE_SLACK_S", -1e9)
+    monkeypatch.setattr(running_module, "_STOP_PATIENCE_S", 1e9)
+    monkeypatch.setattr(running_module, "_WAITING_S", -1.0)
     executor, polls = Scripted(lambda order: []), []
 
     def begin_at_the_third_look():
         polls.append(1)
         if len(polls) == 3:
-            monkeypatch.setattr(driver_module, "_OVERDUE_SLACK_S", 1e9)
+            monkeypatch.setattr(running_module, "_OVERDUE_SLACK_S", 1e9)
             (order,) = executor.orders
             executor.queue += [(order.attempt.id, event) for event in completed(order)]
 

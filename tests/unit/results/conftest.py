@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +69,11 @@ def study(experiments: tuple[Experiment, ...]) -> StudyRecord:
             ExpectedExperiment(e.id, e.label, dict(e.parameters), e.levels) for e in experiments
         ),
     )
+
+
+@pytest.fixture
+def store(tmp_path: Path, study: StudyRecord) -> ResultStore:
+    return ResultStore.create(tmp_path / "results", study)
 
 
 @pytest.fixture

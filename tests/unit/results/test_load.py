@@ -17,11 +17,6 @@ CRASHED = Failed(FailureKind.SERVER_CRASHED, Phase.LOAD, "the server ended")
 Writer = Callable[..., Attempt]
 
 
-@pytest.fixture
-def store(tmp_path: Path, study: StudyRecord) -> ResultStore:
-    return ResultStore.create(tmp_path / "results", study)
-
-
 def test_a_study_without_rows_loads_with_all_columns_and_everything_pending(
     store: ResultStore, study: StudyRecord
 ) -> None:

@@ -62,6 +62,15 @@ def test_a_file_system_without_locks_can_still_be_used(
         pass
 
 
-def test_a_folder_that_is_gone_is_an_output_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot be written"), sole_writer(tmp_path / "none"):
+def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
+    with sole_writer(tmp_path / "new" / "folder"):
+        assert (tmp_path / "new" / "folder").is_dir()
+
+
+def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(OutputError, match="cannot be written"),
+        sole_writer(tmp_path / "file/x"),
+    ):
         pass

@@ -23,11 +23,6 @@ from autotuner.spec.workload import Level
 CRASHED = Failed(FailureKind.SERVER_CRASHED, Phase.LOAD, "the server ended")
 
 
-@pytest.fixture
-def store(tmp_path: Path, study: StudyRecord) -> ResultStore:
-    return ResultStore.create(tmp_path / "results", study)
-
-
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
@@ -48,7 +43,7 @@ def test_the_same_study_is_continued(
     later = replace(study, created_at=study.created_at.replace(year=2026), autotuner_version="9")
     again = ResultStore.create(store.paths.root, later)
     assert again.study == study
-    assert again.finished() == {"exp0"}
+    assert completed(again) == {"exp0"}
 
 
 def test_continuing_under_another_objective_judges_by_the_new_one(
@@ -63,7 +58,7 @@ def test_another_study_is_refused_with_what_is_there_and_the_fix(
     store: ResultStore, study: StudyRecord
 ) -> None:
     other = replace(study, study_id="study2", name="other")
-    with pytest.raises(OutputError, match=r"another study, 'tiny' \(id study1.*--output") as error:
+    with pytest.raises(OutputError, match=r"another study, 'tiny'; choose.*--output") as error:
         ResultStore.create(store.paths.root, other)
     assert "`output:`" in str(error.value)
     assert ResultStore.open(store.paths.root).study == study
@@ -104,7 +99,7 @@ def test_a_folder_that_cannot_be_written_is_an_output_error(
         ResultStore.create(tmp_path / "file", study)
 
 
-@pytest.mark.parametrize("content", [None, "", '{"schema_version": 1}'])
+@pytest.mark.parametrize("content", [None, "", '{"schema_version": 2}'])
 def test_only_a_study_folder_can_be_opened(tmp_path: Path, content: str | None) -> None:
     with pytest.raises(OutputError, match="no results folder"):
         ResultStore.open(tmp_path / "absent")
@@ -139,7 +134,7 @@ def test_files_carry_version_and_study_and_exactly_the_schema(
         stored = pq.read_schema(path)
         assert stored.equals(schema)
         assert stored.metadata[b"autotuner.study_id"] == b"study1"
-        assert stored.metadata[b"autotuner.schema_version"] == b"1"
+        assert stored.metadata[b"autotuner.schema_version"] == b"2"
 
 
 def test_schema_is_equal_across_files_measured_or_not(
@@ -181,7 +176,7 @@ def test_the_leftover_of_a_killed_write_is_ignored_by_every_reader(
         path.with_name(f".{path.name}.123.tmp").write_bytes(b"PAR1 torn")
     assert len(pd.read_parquet(store.paths.levels)) == 2
     assert ds.dataset(str(store.paths.experiments)).count_rows() == 1
-    assert store.finished() == {"exp0"}
+    assert completed(store) == {"exp0"}
     assert store.attempt_numbers()["exp1"] == 1
 
 
@@ -250,15 +245,19 @@ def test_an_experiment_row_with_an_unknown_column_is_refused(store: ResultStore)
         store.write_experiment({"colour": "red"})
 
 
+def completed(store: ResultStore) -> set[str]:
+    return {attempt.experiment_id for attempt in store.ended_attempts() if attempt.completed}
+
+
 def test_only_completed_attempts_finish_an_experiment(
     store: ResultStore, experiments: tuple[Experiment, ...], write_attempt: Callable[..., Attempt]
 ) -> None:
     write_attempt(store, experiments[0], outcome=CRASHED)
     write_attempt(store, experiments[1], outcome=Cancelled("stopped"))
     write_attempt(store, experiments[2], outcome=None)
-    assert store.finished() == frozenset()
+    assert completed(store) == set()
     write_attempt(store, experiments[0], number=2)
-    assert store.finished() == {"exp0"}
+    assert completed(store) == {"exp0"}
 
 
 def test_attempt_numbers_follow_whatever_an_attempt_has_left_on_disk(
@@ -276,27 +275,27 @@ def test_attempt_numbers_follow_whatever_an_attempt_has_left_on_disk(
 def test_a_file_that_is_no_parquet_is_named(store: ResultStore) -> None:
     (store.paths.experiments / "exp0-a1.parquet").write_bytes(b"nothing")
     with pytest.raises(OutputError, match=r"exp0-a1\.parquet cannot be read"):
-        store.finished()
+        store.ended_attempts()
 
 
-def test_a_file_of_another_study_is_named(
+def test_a_file_of_a_study_with_other_parameters_is_named(
     store: ResultStore,
     tmp_path: Path,
     study: StudyRecord,
     experiments: tuple[Experiment, ...],
     write_attempt: Callable[..., Attempt],
 ) -> None:
-    other = ResultStore.create(tmp_path / "other", replace(study, study_id="study2"))
+    other = ResultStore.create(tmp_path / "other", replace(study, parameters=()))
     attempt = write_attempt(other, experiments[0])
     source = other.paths.experiment_file(attempt.id)
     source.rename(store.paths.experiment_file(attempt.id))
     with pytest.raises(OutputError, match=r"exp0-a1\.parquet does not belong to this study"):
-        store.finished()
+        store.ended_attempts()
 
 
 def test_study_json_is_plain_json_with_units_and_levels(store: ResultStore) -> None:
     content = json.loads(store.paths.study.read_text())
-    assert content["schema_version"] == 1
+    assert content["schema_version"] == 2
     assert content["created_at"] == "2025-03-01T12:00:00+00:00"
     assert content["experiments"][0]["levels"][1] == {
         "workload": "chat",

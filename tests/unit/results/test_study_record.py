@@ -50,18 +50,18 @@ def test_the_record_of_a_planned_study_holds_every_expected_level(
         autotuner_version="0.1.0",
     )
     assert [e.launch_command for e in made.experiments] == ["vllm serve m", "", ""]
-    unlaunched = tuple(replace(e, launch_command="") for e in made.experiments)
+    unlaunched = tuple(replace(e, launch_command="", parts={}) for e in made.experiments)
     assert replace(made, experiments=unlaunched) == study
     assert [len(e.levels) for e in made.experiments] == [2, 2, 2]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": 1}', "3"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": 2}', "3"])
 def test_anything_else_is_refused_by_name(text: str) -> None:
     with pytest.raises(OutputError, match=r"some/study\.json is not a study record"):
         StudyRecord.from_json(text, "some/study.json")
 
 
 def test_a_record_of_another_schema_version_is_refused(study: StudyRecord) -> None:
-    content = json.loads(study.to_json()) | {"schema_version": 2}
-    with pytest.raises(OutputError, match="schema version 2, this autotuner reads 1"):
+    content = json.loads(study.to_json()) | {"schema_version": 1}
+    with pytest.raises(OutputError, match="schema version 1, this autotuner reads 2"):
         StudyRecord.from_json(json.dumps(content), "study.json")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from autotuner.spec.experiment import Attempt, Experiment, FailureKind, content_id
+from autotuner.spec.experiment import Attempt, Experiment, FailureKind, Retry, content_id
 from autotuner.spec.server import CpuPlan, Footprint, Model, ServerConfig, Value
 from autotuner.spec.workload import Dataset, StopRule, Workload
 
@@ -148,23 +148,34 @@ def test_attempts_of_one_experiment_have_ids_and_served_names_of_their_own() -> 
 
 
 @pytest.mark.parametrize(
-    "kind",
+    ("retry", "kinds"),
     [
+        (
+            Retry.NEVER,
+            {
+                FailureKind.CONFIG_REJECTED,
+                FailureKind.OUT_OF_MEMORY_AT_LOAD,
+                FailureKind.OUT_OF_MEMORY_UNDER_LOAD,
+                FailureKind.REQUESTS_FAILED,
+                FailureKind.INTERNAL_ERROR,
+            },
+        ),
+        (
+            Retry.ELSEWHERE,
+            {FailureKind.MODEL_NOT_FOUND, FailureKind.LAUNCH_FAILED, FailureKind.DISK_FULL},
+        ),
+    ],
+)
+def test_what_another_attempt_is_worth_follows_from_the_kind(
+    retry: Retry, kinds: set[FailureKind]
+) -> None:
+    assert {kind for kind in FailureKind if kind.retry is retry} == kinds
+
+
+def test_only_what_the_configuration_decides_is_permanent() -> None:
+    assert {kind for kind in FailureKind if kind.permanent} == {
         FailureKind.CONFIG_REJECTED,
         FailureKind.OUT_OF_MEMORY_AT_LOAD,
         FailureKind.OUT_OF_MEMORY_UNDER_LOAD,
-        FailureKind.MODEL_NOT_FOUND,
-        FailureKind.LAUNCH_FAILED,
-        FailureKind.REQUESTS_FAILED,
-        FailureKind.INTERNAL_ERROR,
-    ],
-)
-def test_a_failure_that_would_repeat_itself_is_not_retryable(kind: FailureKind) -> None:
-    assert not kind.retryable
-
-
-@pytest.mark.parametrize(
-    "kind", [FailureKind.NODE_LOST, FailureKind.PORT_TAKEN, FailureKind.DIRTY_GPU]
-)
-def test_a_failure_of_the_place_is_retryable(kind: FailureKind) -> None:
-    assert kind.retryable
+    }
+    assert all(kind.retry is Retry.NEVER for kind in FailureKind if kind.permanent)

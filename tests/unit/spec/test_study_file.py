@@ -31,6 +31,7 @@ OPTIONAL = [
     "timeouts",
     "bench",
     "max_attempts",
+    "give_up_after",
     "output",
 ]
 DOCS = Path(__file__).parents[3] / "docs" / "study-file.md"
