@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from autotuner.cli import engines, plan, results, run
+from autotuner.cli import doctor, engines, plan, results, run, stop
 from autotuner.errors import UserError
 from autotuner.version import __version__
 
@@ -23,8 +23,11 @@ examples:
   autotuner run study.yaml                  measure it with a Ray started on this machine
   autotuner run study.yaml --address auto   ... on the Ray cluster of this node
   autotuner results results/my-study        the ranking, also while the study runs
+  autotuner stop results/my-study           end it as Ctrl-C would, from another shell
+  autotuner doctor study.yaml --address auto    what on the cluster spoils or stops it
 
-exit status: 0 all well, 1 a mistake in the input, 2 no experiment succeeded, 130 interrupted
+exit status: 0 all well, 1 a mistake in the input, 2 no experiment succeeded, or all failed alike
+and the study stopped early (doctor: a check failed), 130 interrupted
 """
 
 
@@ -61,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"autotuner {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (plan, run, results, engines):
+    for command in (plan, run, results, stop, doctor, engines):
         added = commands.add_parser(
             command.NAME,
             help=command.HELP,

@@ -128,3 +128,19 @@ def test_the_cluster_still_runs_after_the_study_has_ended(cluster: Cluster) -> N
     host, port = cluster.address.split(":")
     with socket.create_connection((host, int(port)), timeout=5):
         pass
+
+
+def test_the_doctor_checks_every_node_of_the_cluster(cluster: Cluster) -> None:
+    doctor = subprocess.run(
+        [sys.executable, "-m", "autotuner.cli.main", "doctor", "--address", cluster.address],
+        env=cluster.environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    # What it finds is up to the machine; that the node has answered is not.
+    assert doctor.returncode in {0, 2}, doctor.stdout + doctor.stderr
+    assert f"the Ray cluster at {cluster.address}: 1 node, and this driver" in doctor.stdout
+    assert "process groups on, subreaper off" in doctor.stdout
+    assert "in step with the driver's" in doctor.stdout

@@ -118,7 +118,7 @@ def ports(order: CheckupOrder) -> Iterator[Finding]:
 
 
 def judge_ports(low: int, high: int, *, in_ray: bool) -> Finding:
-    check = "ports that the kernel hands out"
+    check = "ephemeral ports"
     read = f"{low}-{high}"
     wanted = f"{_PORTS_WANTED}, none of Ray's {_RAY_PORTS.start}-{_RAY_PORTS.stop - 1}"
     count = high - low + 1

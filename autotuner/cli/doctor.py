@@ -1,0 +1,165 @@
+"""Check the nodes of a Ray cluster, or this machine, for what spoils or stops a study.
+
+With a study file, its engine, load generator, model and GPUs are checked as well. Nothing is
+measured, and no Ray is started: without a cluster, this machine is checked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autotuner.cli.checkup_table import print_checkups
+from autotuner.cli.display import output_console
+from autotuner.cli.study_file import plan_of
+from autotuner.execution.base import Node
+from autotuner.node.checkup.clock import judge_clock, now_s
+from autotuner.node.checkup.compare import with_differences
+from autotuner.node.checkup.every_check import check_node
+from autotuner.node.checkup.finding import (
+    Checkup,
+    CheckupOrder,
+    Finding,
+    StudyNeeds,
+    failure,
+)
+from autotuner.node.checkup.software import own_versions
+from autotuner.node.checkup.storage import results_folder
+from autotuner.node.facts import host_name
+from autotuner.planning import Plan
+
+if TYPE_CHECKING:  # Ray takes a second to import, and is not needed for this machine alone
+    from autotuner.execution.ray_nodes import NodeAnswer
+
+__all__ = [
+    "HELP",
+    "NAME",
+    "add_arguments",
+    "check_nodes",
+    "execute",
+    "node_names",
+    "room_for_study",
+    "study_needs",
+]
+
+NAME = "doctor"
+HELP = "check this machine, or the nodes of a cluster, before a study"
+
+EXIT_FAILURE = 2
+
+_DEFAULT_OUTPUT = Path("results")
+_CHECK_S = 120.0
+"""A node's checks take a second or two; an engine may take a minute to tell its version."""
+_CLOCK_S = 30.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", nargs="?", help="study file: check what it needs"
+    )
+    parser.add_argument(
+        "--address", help="Ray cluster, e.g. auto; default: RAY_ADDRESS, else this machine alone"
+    )
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    planned = plan_of(arguments.file) if arguments.file is not None else None
+    order = CheckupOrder(
+        study=study_needs(planned) if planned is not None else None,
+        output=planned.spec.output if planned is not None else _DEFAULT_OUTPUT,
+    )
+    address = arguments.address or _address_of_environment()
+    console = output_console()
+    checkups: tuple[Checkup, ...]
+    if address:
+        checkups = _cluster(order, address)
+        count = f"{len(checkups) - 1} node{'' if len(checkups) == 2 else 's'}"
+        console.print(f"the Ray cluster at {address}: {count}, and this driver")
+    else:
+        checkups = (check_node(order),)
+        console.print(f"this machine, {checkups[0].node}; --address checks a Ray cluster")
+    print_checkups(checkups, console)
+    return EXIT_FAILURE if any(checkup.failed for checkup in checkups) else 0
+
+
+def study_needs(planned: Plan) -> StudyNeeds:
+    gpus = [experiment.footprint.gpus_per_node for experiment in planned.experiments]
+    server = planned.experiments[0].server
+    return StudyNeeds(server, planned.spec.bench, least_gpus=min(gpus), most_gpus=max(gpus))
+
+
+def _address_of_environment() -> str | None:
+    if not os.environ.get("RAY_ADDRESS"):
+        return None
+    from autotuner.execution.ray_connection import address_of_environment
+
+    return address_of_environment()
+
+
+def _cluster(order: CheckupOrder, address: str) -> tuple[Checkup, ...]:
+    """The nodes of a cluster, and the driver, which is this process.
+
+    Raises:
+        ClusterError: no Ray answers at the address.
+    """
+    from autotuner.execution.on_ray import RayExecutor
+
+    with RayExecutor(address) as cluster:
+        nodes = cluster.nodes()
+        checkups = with_differences(check_nodes(nodes, order))
+    driver = [*results_folder(order), *room_for_study(order.study, nodes)]
+    return (*checkups, Checkup(f"driver ({host_name()})", tuple(driver)))
+
+
+def check_nodes(nodes: Sequence[Node], order: CheckupOrder) -> list[Checkup]:
+    """The findings of every node; one that gives no answer has that as its only one."""
+    from autotuner.execution.ray_nodes import ask_nodes
+
+    shared = replace(order, output=None, driver_versions=own_versions())
+    calls = {node: partial(check_node, replace(shared, ray_gpus=node.gpus)) for node in nodes}
+    findings: dict[Node, tuple[Finding, ...]] = {}
+    clocks: dict[Node, Callable[[], float]] = {}
+    for answer in ask_nodes(calls, timeout_s=_CHECK_S):
+        if answer.value is None:
+            findings[answer.node] = (_no_answer(answer.problem),)
+        else:
+            findings[answer.node] = answer.value.findings
+            clocks[answer.node] = now_s
+    # Asked last: by now each node has an idle worker, and answers within milliseconds.
+    for clock in ask_nodes(clocks, timeout_s=_CLOCK_S):
+        findings[clock.node] += (_clock_finding(clock),)
+    names = node_names(nodes)
+    return [Checkup(names[node], findings[node]) for node in nodes]
+
+
+def _clock_finding(clock: NodeAnswer[float]) -> Finding:
+    if clock.value is None:
+        return _no_answer(clock.problem)
+    return judge_clock(sent_s=clock.sent_s, on_node_s=clock.value, received_s=clock.received_s)
+
+
+def _no_answer(problem: str | None) -> Finding:
+    fix = "Look at ray status and at the raylet's log on this node; take it out of the cluster."
+    return failure("node", problem or "no answer", "answers", fix)
+
+
+def room_for_study(study: StudyNeeds | None, nodes: Sequence[Node]) -> list[Finding]:
+    """Ray waits for ever for a node that is large enough; a study is refused where none is."""
+    most = max((node.gpus for node in nodes), default=0)
+    if study is None or most >= study.most_gpus:
+        return []
+    wanted = f"{study.most_gpus} on one node, for the widest experiment"
+    fix = "Add a node with more GPUs, or use smaller parallel sizes."
+    return [failure("GPUs", f"at most {most} on a node", wanted, fix)]
+
+
+def node_names(nodes: Sequence[Node]) -> dict[Node, str]:
+    """Host names; with the start of Ray's id where several nodes share a host."""
+    counts = Counter(node.host for node in nodes)
+    return {n: n.host if counts[n.host] == 1 else f"{n.host} {n.id[:6]}" for n in nodes}
