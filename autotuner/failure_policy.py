@@ -132,6 +132,8 @@ class FailurePolicy:
     ) -> frozenset[str]:
         aside = set()
         for node_id in node_ids:
+            if self._aside_until.get(node_id, now_s) > now_s:
+                continue  # already paying for it
             strikes = self._strikes.setdefault(node_id, set())
             strikes.add(experiment.id)
             if len(strikes) >= _NODE_STRIKES:

@@ -11,14 +11,17 @@ from autotuner.driver import StudyDriver
 from autotuner.errors import ClusterError, OutputError
 from autotuner.execution.base import AttemptLost, Executor, Node
 from autotuner.execution.local import LocalExecutor
-from autotuner.node.events import AttemptEnded, LevelMeasured, PhaseStarted
+from autotuner.node.events import AttemptEnded, LevelMeasured, PhaseStarted, SlotCleared
 from autotuner.planning import plan
 from autotuner.progress import (
     AttemptFinished,
     AttemptStarted,
     AttemptWaiting,
     LevelFinished,
+    NodeSetAside,
     PhaseEntered,
+    SlotFreed,
+    SlotQuarantined,
     StudyEnded,
     StudyStarted,
 )
@@ -121,7 +124,7 @@ class Study:
     told: list = field(default_factory=list)
     interrupt: threading.Event = field(default_factory=threading.Event)
 
-    def run(self, executor):
+    def run(self, executor, **options):
         planned = plan(self.spec)
         record = StudyRecord.of(
             self.spec,
@@ -135,7 +138,13 @@ class Study:
         close_torn_attempts(planned, store)
         past = past_of(planned, store, retry_failed=False)
         StudyDriver(
-            planned, store, executor, past, on_event=self.told.append, interrupt=self.interrupt
+            planned,
+            store,
+            executor,
+            past,
+            on_event=self.told.append,
+            interrupt=self.interrupt,
+            **options,
         ).run()
         return self.results()
 
@@ -532,3 +541,133 @@ def test_a_real_study_can_be_interrupted_and_continued(study, make_workload):
     tiny.interrupt.clear()
     executor = Scripted(completed)
     assert outcomes(tiny.run(executor)) == [(1, "cancelled", None), (2, "completed", None)]
+
+
+TWO_NODES = (Node("n1", "host-1", 1, 8), Node("n2", "host-2", 1, 8))
+FAULT = "device 0 holds 20.0 GiB of process 1234 (python)"
+
+
+def test_what_failed_on_one_node_is_tried_again_on_another(study):
+    def script(order):
+        return [failed(FailureKind.PORT_TAKEN)] if order.attempt.number == 1 else completed(order)
+
+    executor = Scripted(script, TWO_NODES)
+    study(gpus=1).run(executor)
+    first, second = (slot.node.id for slot in executor.slots)
+    assert first != second
+
+
+def test_what_the_node_lacks_is_not_sought_on_it_twice(study):
+    executor = Scripted(lambda order: [failed(FailureKind.LAUNCH_FAILED)], TWO_NODES)
+    study(gpus=1, max_attempts=5, give_up_after=0).run(executor)
+    assert sorted(slot.node.id for slot in executor.slots) == ["n1", "n2"]
+
+
+def test_a_configuration_lost_on_two_hosts_is_suspect_and_not_tried_again(study):
+    executor = Scripted(lambda order: [AttemptLost(FailureKind.NODE_LOST, "gone")], TWO_NODES)
+    results = study(gpus=1, max_attempts=5).run(executor)
+    assert outcomes(results) == [(n, "failed", "node_lost") for n in (1, 2)]
+    messages = results.experiments.sort_values("attempt")["failure_message"].tolist()
+    assert messages[0] == "gone"
+    assert "lost on two different nodes: the configuration is suspect" in messages[1]
+
+
+def test_a_study_in_which_all_fail_alike_stops_and_says_what_to_mend(study):
+    tiny = study({SEQS: list(range(1, 21))}, gpus=1)
+    executor = Scripted(lambda order: [failed(FailureKind.BENCH_FAILED)])
+    tiny.run(executor)
+    assert len(executor.orders) < 8
+    end = tiny.told[-1]
+    assert not end.interrupted
+    assert "all failed in the same way, bench_failed at load: it broke" in end.stopped
+    assert "give_up_after" in end.stopped
+
+
+def test_what_runs_when_the_study_stops_is_cancelled_and_can_be_resumed(study):
+    def script(order):
+        hangs = order.attempt.experiment.parameters[SEQS] == 1
+        return [] if hangs else [failed(FailureKind.LAUNCH_FAILED)]
+
+    tiny = study({SEQS: list(range(1, 9))}, gpus=1)
+    executor = Scripted(script)
+    tiny.run(executor)
+    assert [reason for _, reason in executor.stopped] == ["the study has stopped"]
+    again = Scripted(completed)
+    results = tiny.run(again)
+    assert len(again.orders) == 8
+    assert sorted(set(results.experiments["outcome"])) == ["cancelled", "completed", "failed"]
+
+
+def test_a_study_never_gives_up_where_it_is_told_so(study):
+    executor = Scripted(lambda order: [failed(FailureKind.LAUNCH_FAILED)])
+    study({SEQS: list(range(1, 9))}, give_up_after=0).run(executor)
+    assert len(executor.orders) == 8
+
+
+def with_fault(order):
+    *events, end = completed(order)
+    return [*events, AttemptEnded(end.outcome, end.facts, end.logs, FAULT)]
+
+
+def test_a_slot_with_a_fault_goes_to_nobody_until_it_is_clear(study):
+    executor = Scripted(lambda order: (with_fault if first(order) else completed)(order))
+    tiny = study({SEQS: [1, 2, 3]}, gpus=2)
+    polls = []
+
+    def clear_later():
+        polls.append(len(executor.orders))
+        if len(polls) == 10:
+            executor.queue.append((executor.orders[0].attempt.id, SlotCleared()))
+
+    def first(order):
+        return order.attempt.experiment.index == 0
+
+    executor.before_poll = clear_later
+    results = tiny.run(executor)
+    assert polls[9] == 1  # the others waited
+    assert sorted(results.experiments["outcome"]) == ["completed"] * 3
+    (held,) = tiny.of(SlotQuarantined)
+    assert (held.host, held.fault) == ("host-1", FAULT)
+    assert len(tiny.of(SlotFreed)) == 1
+    assert executor.killed == []
+
+
+def test_other_slots_of_the_node_are_used_meanwhile(study):
+    executor = Scripted(
+        lambda order: (with_fault if len(executor.orders) == 1 else completed)(order)
+    )
+    results = study({SEQS: [1, 2, 3]}, gpus=1).run(executor)
+    assert sorted(results.experiments["outcome"]) == ["completed"] * 3
+    assert executor.killed == [executor.orders[0].attempt.id]  # at the end: nobody needs it
+
+
+def test_devices_that_never_become_free_end_the_study_by_name(study, monkeypatch):
+    monkeypatch.setattr(driver_module, "_NODE_PATIENCE_S", 0.0)
+    executor = Scripted(with_fault)
+    with pytest.raises(ClusterError, match=r"2 experiments wait for devices.*process 1234"):
+        study({SEQS: [1, 2, 3]}, gpus=2).run(executor)
+    assert executor.killed == [executor.orders[0].attempt.id]
+
+
+def test_a_node_that_is_set_aside_is_told_of(study):
+    def script(order):
+        node = executor.slots[len(executor.orders) - 1].node.id
+        return [failed(FailureKind.LAUNCH_FAILED)] if node == "n2" else completed(order)
+
+    executor = Scripted(script, TWO_NODES)
+    tiny = study({SEQS: list(range(1, 13))}, gpus=1)
+    results = tiny.run(executor)
+    assert [event.host for event in tiny.of(NodeSetAside)] == ["host-2"]
+    assert len(results.chosen) == 12
+    completed_ids = set(results.experiments.query("outcome == 'completed'")["experiment_id"])
+    assert len(completed_ids) == 12
+    assert sum(slot.node.id == "n2" for slot in executor.slots) == 3
+
+
+def test_a_stop_that_is_asked_for_elsewhere_is_an_interrupt(study):
+    tiny = study()
+    executor = Scripted(lambda order: [PhaseStarted(Phase.LOAD)])
+    results = tiny.run(executor, stop_requested=lambda: bool(executor.orders))
+    assert executor.stopped[0][1] == "interrupted"
+    assert outcomes(results) == [(1, "cancelled", None)]
+    assert tiny.told[-1] == StudyEnded(interrupted=True)
