@@ -10,8 +10,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from autotuner.execution.base import Node
 from autotuner.execution.placement import fits_some_node
@@ -23,30 +25,38 @@ from autotuner.spec.experiment import (
     Outcome,
     Retry,
 )
-from autotuner.spec.server import Value
+from autotuner.spec.server import Value, is_number
 
 __all__ = ["FailurePolicy"]
 
 _SET_ASIDE_S = 1800.0
 _NODE_STRIKES = 3
 _MOST_DIRTY_SLOTS = 5
+_ONE_BLOW_S = 30.0
+"""What a node loses within so long is one event, however many attempts it takes."""
 
 _OF_NO_CONFIGURATION = frozenset(
     {
         FailureKind.LAUNCH_FAILED,
         FailureKind.BENCH_FAILED,
         FailureKind.DISK_FULL,
-        FailureKind.PORT_TAKEN,
         FailureKind.ACTOR_LOST,
         FailureKind.NODE_LOST,
         FailureKind.INTERNAL_ERROR,
     }
 )
-"""Failures that the values of the parameters hardly ever decide."""
-_OF_THE_NODE = _OF_NO_CONFIGURATION - {FailureKind.INTERNAL_ERROR, FailureKind.PORT_TAKEN} | {
-    FailureKind.MODEL_NOT_FOUND
-}
-"""For these the node is blamed at once; for others when the experiment runs elsewhere."""
+"""Failures that the values of the parameters hardly ever decide.
+
+A taken port is not among them: where many servers start at once it is a matter of chance.
+"""
+_OF_THE_NODE = _OF_NO_CONFIGURATION | {FailureKind.MODEL_NOT_FOUND}
+"""For these the node is blamed at once; for others when the experiment runs elsewhere.
+
+A bug of ours is among them: most often it is something on the node that nobody foresaw, such as
+a temporary folder that cannot be written, and no second attempt would ever tell.
+"""
+_Trait = frozenset[tuple[str, str, Value]]
+"""One value of a parameter, or two of different parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,7 @@ class _Failure:
     experiment: Experiment
     node: Node
     failed: Failed
+    at_s: float
 
     @property
     def likeness(self) -> tuple[str, str]:
@@ -80,13 +91,17 @@ class FailurePolicy:
     ) -> None:
         self._max_attempts = max_attempts
         self._give_up_after = give_up_after
-        self._values = {pair for experiment in experiments for pair in _points(experiment)}
+        self._traits = _traits(experiments)
         self._any_completed = any_completed
         self._in_a_row: list[_Failure] = []
         """Since the last completed experiment, in order of their ends."""
         self._tries: dict[str, int] = {}
-        self._dirty_slots: dict[str, int] = {}
+        self._dirty_on: dict[str, list[str]] = {}
         self._failed_on: dict[str, set[str]] = {}
+        self._lacking: dict[str, set[str]] = {}
+        """Nodes that lack what the experiment needs: there it would fail again."""
+        self._doubted: dict[str, set[str]] = {}
+        """Nodes to blame if the experiment completes elsewhere."""
         self._lost_on: dict[str, set[str]] = {}
         self._strikes: dict[str, set[str]] = {}
         self._aside_until: dict[str, float] = {}
@@ -108,31 +123,36 @@ class FailurePolicy:
             self._strikes.pop(node.id, None)
             self._aside_until.pop(node.id, None)
             # What ran here was not to blame for its failures elsewhere.
-            blamed = self._failed_on.get(experiment.id, set()) - {node.id}
+            blamed = self._doubted.pop(experiment.id, set()) - {node.id}
             return self._strike(blamed, experiment, now_s)
         if isinstance(outcome, Failed):
-            return self._record_failure(_Failure(experiment, node, outcome), now_s)
+            return self._record_failure(_Failure(experiment, node, outcome, now_s))
         return frozenset()
 
-    def _record_failure(self, failure: _Failure, now_s: float) -> frozenset[str]:
+    def _record_failure(self, failure: _Failure) -> frozenset[str]:
         id_, node, kind = failure.experiment.id, failure.node, failure.failed.kind
+        if kind is FailureKind.DIRTY_GPU:
+            # It never started, and the slot is out of use: this says nothing of anything else.
+            self._dirty_on.setdefault(id_, []).append(node.id)
+            return frozenset()
         self._in_a_row.append(failure)
+        self._tries[id_] = self._tries.get(id_, 0) + 1
         self._failed_on.setdefault(id_, set()).add(node.id)
-        if kind is FailureKind.DIRTY_GPU:  # says nothing about the experiment
-            self._dirty_slots[id_] = self._dirty_slots.get(id_, 0) + 1
-        else:
-            self._tries[id_] = self._tries.get(id_, 0) + 1
+        if kind.retry is Retry.ELSEWHERE:
+            self._lacking.setdefault(id_, set()).add(node.id)
         if kind.is_loss:
             self._lost_on.setdefault(id_, set()).add(node.host)
-        blamed = {node.id} if kind in _OF_THE_NODE else set()
-        return self._strike(blamed, failure.experiment, now_s)
+        if kind in _OF_THE_NODE:
+            return self._strike({node.id}, failure.experiment, failure.at_s)
+        self._doubted.setdefault(id_, set()).add(node.id)
+        return frozenset()
 
     def _strike(
         self, node_ids: Iterable[str], experiment: Experiment, now_s: float
     ) -> frozenset[str]:
         aside = set()
         for node_id in node_ids:
-            if self._aside_until.get(node_id, now_s) > now_s:
+            if self._is_aside(node_id, now_s):
                 continue  # already paying for it
             strikes = self._strikes.setdefault(node_id, set())
             strikes.add(experiment.id)
@@ -142,13 +162,16 @@ class FailurePolicy:
                 strikes.clear()
         return frozenset(aside)
 
+    def _is_aside(self, node_id: str, now_s: float) -> bool:
+        return self._aside_until.get(node_id, now_s) > now_s
+
     def may_retry(self, experiment: Experiment, outcome: Outcome, nodes: Iterable[Node]) -> bool:
         """Whether another attempt is worth its GPU time. ``nodes`` are those alive now."""
         if not isinstance(outcome, Failed) or self.is_suspect(experiment):
             return False
         if self._tries.get(experiment.id, 0) >= self._max_attempts:
             return False
-        if self._dirty_slots.get(experiment.id, 0) > _MOST_DIRTY_SLOTS:
+        if len(self._dirty_on.get(experiment.id, ())) > _MOST_DIRTY_SLOTS:
             return False
         match outcome.kind.retry:
             case Retry.NEVER:
@@ -162,7 +185,7 @@ class FailurePolicy:
         return True
 
     def is_suspect(self, experiment: Experiment) -> bool:
-        """Whether the experiment was lost on two different nodes."""
+        """Whether the experiment was lost on two different hosts."""
         return len(self._lost_on.get(experiment.id, ())) >= 2
 
     def nodes_for(
@@ -171,12 +194,21 @@ class FailurePolicy:
         """The nodes that may take the experiment now.
 
         Neither one set aside nor one on which it has failed, where another could ever hold it.
+        One that lacks what it needs is worse than one set aside.
         """
-        failed_on = self._failed_on.get(experiment.id, set())
-        kept = [n for n in nodes if self._aside_until.get(n.id, now_s) <= now_s]
-        for choice in ([n for n in kept if n.id not in failed_on], kept):
+        id_ = experiment.id
+        avoided = self._failed_on.get(id_, set()).union(self._dirty_on.get(id_, ()))
+        lacking = self._lacking.get(id_, set())
+        kept = [n for n in nodes if not self._is_aside(n.id, now_s)]
+        for among, without in (
+            (kept, avoided),
+            (kept, lacking),
+            (nodes, avoided),
+            (nodes, lacking),
+        ):
+            choice = tuple(n for n in among if n.id not in without)
             if fits_some_node(experiment.footprint, choice):
-                return tuple(choice)
+                return choice
         return tuple(nodes)
 
     def in_order(self, waiting: Sequence[Experiment]) -> list[Experiment]:
@@ -187,37 +219,49 @@ class FailurePolicy:
         """
         if self._any_completed or not self._in_a_row:
             return list(waiting)
-        tried = {pair for f in self._in_a_row for pair in _points(f.experiment)}
-        chosen: list[Experiment] = []
-        rest = list(waiting)
-        while rest:
-            next_one = max(rest, key=lambda e: len(_points(e) - tried))
-            if not _points(next_one) - tried:
-                break
-            tried |= _points(next_one)
-            chosen.append(next_one)
-            rest.remove(next_one)
-        return chosen + rest
+        tried = self._covered(self._in_a_row)
+        new = [self._traits[e.id] - tried for e in waiting]
+        # What is new in one only shrinks as others are chosen: so the top, looked at again, is
+        # the best if it has not changed. Looking at all each time takes seconds of a large plan.
+        heap = [(-len(traits), place) for place, traits in enumerate(new)]
+        heapq.heapify(heap)
+        chosen: list[int] = []
+        while heap and heap[0][0]:
+            known, place = heap[0]
+            new[place] -= tried
+            if -len(new[place]) != known:
+                heapq.heapreplace(heap, (-len(new[place]), place))
+                continue
+            heapq.heappop(heap)
+            tried |= new[place]
+            chosen.append(place)
+        return [waiting[place] for place in [*chosen, *sorted(place for _, place in heap)]]
 
     def systemic(self, nodes: Sequence[Node]) -> str | None:
         """Why the study should stop, or None.
 
         The last ``give_up_after`` experiments failed alike, with none completed among them, on
-        more than one node where there are several. Failures that may depend on the
+        more than one node where several could hold them. Failures that may depend on the
         configuration count only where nothing has completed at all, and every value of every
-        parameter is among those that failed.
+        parameter is among those that failed; the extreme values of any two parameters together,
+        since what fits is often a matter of two (a long context on many GPUs).
         """
         alike = self._alike()
-        count = len({failure.experiment.id for failure in alike})
-        if not self._give_up_after or count < self._give_up_after:
+        if not self._give_up_after or _count(alike) < self._give_up_after:
             return None
-        if len({f.node.id for f in alike}) == 1 and len(nodes) > 1:
+        footprints = {f.experiment.footprint for f in alike}
+        able = {n.id for n in nodes if any(fits_some_node(need, [n]) for need in footprints)}
+        failed_on = {f.node.id for f in alike}
+        if len(failed_on) == 1 and able - failed_on:
             return None
-        if alike[-1].failed.kind not in _OF_NO_CONFIGURATION:
-            covered = {pair for f in alike for pair in _points(f.experiment)}
-            if self._any_completed or covered != self._values:
-                return None
-        return _advice(alike[-1].failed, count)
+        if alike[-1].failed.kind not in _OF_NO_CONFIGURATION and (
+            self._any_completed or self._covered(alike) != frozenset().union(*self._traits.values())
+        ):
+            return None
+        return _advice(alike[-1].failed, len({f.experiment.id for f in alike}))
+
+    def _covered(self, failures: Iterable[_Failure]) -> frozenset[_Trait]:
+        return frozenset().union(*(self._traits[f.experiment.id] for f in failures))
 
     def _alike(self) -> list[_Failure]:
         """The failures at the end of the row that are like the last one."""
@@ -225,20 +269,46 @@ class FailurePolicy:
         for failure in reversed(self._in_a_row):
             if failure.likeness != self._in_a_row[-1].likeness:
                 break
-            alike.insert(0, failure)
-        return alike
+            alike.append(failure)
+        return alike[::-1]
 
 
-def _points(experiment: Experiment) -> frozenset[tuple[str, Value]]:
-    # Types are kept apart: 1 and True are different flags and equal in Python.
-    return frozenset((f"{name}:{type(v).__name__}", v) for name, v in experiment.parameters.items())
+def _count(alike: Sequence[_Failure]) -> int:
+    """How many experiments failed; of those lost, how often a node lost any."""
+    blows: dict[str, list[float]] = {}
+    for failure in alike:
+        times = blows.setdefault(failure.node.id, [])
+        if not times or failure.at_s - times[-1] > _ONE_BLOW_S:
+            times.append(failure.at_s)
+    count = len({failure.experiment.id for failure in alike})
+    if alike and alike[-1].failed.kind.is_loss:
+        return min(count, sum(map(len, blows.values())))
+    return count
+
+
+def _traits(experiments: Sequence[Experiment]) -> Mapping[str, frozenset[_Trait]]:
+    """Experiment -> its values, and any two of them that are extreme: all but numbers are."""
+    numbers: dict[str, set[float]] = {}
+    for experiment in experiments:
+        for name, value in experiment.parameters.items():
+            if is_number(value):
+                numbers.setdefault(name, set()).add(value)
+    ends = {name: (min(values), max(values)) for name, values in numbers.items()}
+    traits = {}
+    for experiment in experiments:
+        # Types are kept apart: 1 and True are different flags and equal in Python.
+        points = [(name, type(v).__name__, v) for name, v in experiment.parameters.items()]
+        extreme = [p for p in points if not is_number(p[2]) or p[2] in ends[p[0]]]
+        single = [frozenset([point]) for point in points]
+        traits[experiment.id] = frozenset([*single, *map(frozenset, combinations(extreme, 2))])
+    return traits
 
 
 def _advice(failed: Failed, count: int) -> str:
     where = failed.phase.value.replace("_", " ")
     return (
         f"the last {count} experiments all failed in the same way, {failed.kind.value} at "
-        f"{where}: {failed.message}. {_FIXES.get(failed.kind, _LOOK)}; then the same command "
+        f"{where}: {failed.message.rstrip('.')}. {_FIXES.get(failed.kind, _LOOK)}; then the same command "
         "goes on. (give_up_after: 0 in the study file goes on regardless)"
     )
 
@@ -256,5 +326,5 @@ _FIXES = {
     FailureKind.REQUESTS_FAILED: "Correct the workload: the server refuses its requests",
     FailureKind.DISK_FULL: "Make room on the nodes' disks",
     FailureKind.INTERNAL_ERROR: "This is a bug in autotuner; the evidence column has its traceback",
-    FailureKind.DIRTY_GPU: "End what holds the GPUs, or leave those nodes out",
+    FailureKind.NODE_LOST: "See why the nodes leave: their memory, power and network",
 }

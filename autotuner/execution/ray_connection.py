@@ -32,8 +32,10 @@ def connect(address: str | None) -> Any:
     package = str(Path(__file__).parents[1])
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
     if address is None:
-        # Ray gives its workers nice 15, which servers and load generators would inherit.
+        # Ray gives its workers nice 15, and has the kernel end them first where memory is short;
+        # servers and load generators would inherit both.
         os.environ.setdefault("RAY_worker_niceness", "0")
+        os.environ.setdefault("RAY_worker_oom_score_adjustment", "0")
         # Ray reports usage to its makers unless told not to; this Ray nobody was asked about.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         options |= {"address": "local", "include_dashboard": True}

@@ -60,8 +60,12 @@ class Server(ABC):
         """The end of the server's log."""
 
     @abstractmethod
-    def stop(self) -> ProcessExit:
-        """End the server and everything it started. Safe to call again."""
+    def stop(self, *, hurry: bool = False) -> ProcessExit:
+        """End the server and everything it started. Safe to call again.
+
+        Args:
+            hurry: Somebody waits for the end: not the whole grace period, a few seconds at most.
+        """
 
 
 class Launcher(ABC):

@@ -30,8 +30,8 @@ class ProcessServer(Server):
     def log_tail(self, max_bytes: int = 64_000) -> str:
         return self._process.log_tail(max_bytes)
 
-    def stop(self) -> ProcessExit:
-        return self._process.stop()
+    def stop(self, *, hurry: bool = False) -> ProcessExit:
+        return self._process.stop(hurry=hurry)
 
 
 class ProcessLauncher(Launcher):

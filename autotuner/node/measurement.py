@@ -74,7 +74,7 @@ class Measurement:
             yield from self._load(server, target, context)
         finally:
             with self._timed(Phase.STOP):
-                server.stop()
+                server.stop(hurry=self.should_stop() is not None)
 
     def outcome(self) -> Outcome:
         """How it ended, where `steps` came to their end."""

@@ -139,12 +139,16 @@ class SupervisedProcess:
             time.sleep(_POLL_S)
         return self.exit
 
-    def stop(self) -> ProcessExit:
-        """End the tree: SIGTERM, the grace period, SIGKILL. Safe to call again."""
+    def stop(self, *, hurry: bool = False) -> ProcessExit:
+        """End the tree: SIGTERM, the grace period, SIGKILL. Safe to call again.
+
+        Args:
+            hurry: Somebody waits for the end: two seconds of grace at most.
+        """
         stdin = self._supervisor.stdin
         if stdin is not None and not stdin.closed:
             with contextlib.suppress(OSError):
-                stdin.write(b".")
+                stdin.write(b"!" if hurry else b".")
             self.wait(self._grace_s + _CLEARING_S)
             stdin.close()
         if self._supervisor.poll() is None:

@@ -1,7 +1,8 @@
 """Run COMMAND and see to it that its whole process tree is gone when this program ends.
 
-The tree ends when COMMAND exits, when a byte arrives on standard input (a polite stop), or
-when standard input reaches its end: whoever held the other end is dead, for whatever reason.
+The tree ends when COMMAND exits, when a byte arrives on standard input (a polite stop; ``!``
+is a hurried one), or when standard input reaches its end: whoever held the other end is dead,
+for whatever reason.
 
 Two processes on purpose. Ray sends SIGKILL to the direct children of a dying worker, so the
 process that watches must be a grandchild. Either may be killed alone: the watchdog goes on
@@ -38,6 +39,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _POLL_S = 0.1
 _KILL_S = 10.0
 _NOT_EXECUTED = 127  # as in a shell
+_HURRIED_GRACE_S = 2.0
 _ORPHAN_GRACE_S = 1.0
 """Patience with a tree whose owner is gone: nobody waits for a clean end, others for the GPU."""
 
@@ -166,9 +168,12 @@ class Watchdog:
             if self._returncode is not None:
                 return "exited", 1.0
             if select.select([0], [], [], _POLL_S)[0]:
-                if os.read(0, 1):
-                    return "stopped", self._grace_s
-                return "owner_gone", min(self._grace_s, _ORPHAN_GRACE_S)
+                match os.read(0, 1):
+                    case b"":
+                        return "owner_gone", min(self._grace_s, _ORPHAN_GRACE_S)
+                    case b"!":
+                        return "stopped", min(self._grace_s, _HURRIED_GRACE_S)
+                return "stopped", self._grace_s
 
     def _clear(self, grace_s: float) -> None:
         """Ask the root, then everyone, then insist; daemons that left the session included."""

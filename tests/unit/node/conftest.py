@@ -79,7 +79,7 @@ class FakeServer(Server):
     def log_tail(self, max_bytes: int = 64_000) -> str:
         return self.log
 
-    def stop(self) -> ProcessExit:
+    def stop(self, *, hurry: bool = False) -> ProcessExit:
         self.stopped = True
         return ProcessExit(0, "stopped")
 

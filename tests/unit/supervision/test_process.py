@@ -128,6 +128,13 @@ def test_stop_ends_a_command_that_ignores_the_request(start, marked, said):
     assert marked.all_gone()
 
 
+def test_a_hurried_stop_does_not_wait_for_the_grace_period(start, marked, said):
+    process = start(marked.python(STUBBORN), grace_s=100_000.0)
+    assert said(process, "ready")
+    assert process.stop(hurry=True).returncode == -signal.SIGKILL
+    assert marked.all_gone()
+
+
 def test_stop_ends_daemons_and_orphans_of_other_sessions_too(start, marked, tree_stands):
     process = start(marked.python(TREE), grace_s=0.1)
     assert tree_stands(process.log_path)
