@@ -8,9 +8,13 @@ import psutil
 import pytest
 
 from autotuner.bench.base import Target
+from autotuner.bench.genai_bench import find_executable
+from autotuner.node import liveness
+from autotuner.node.experiment import run_attempt
 from autotuner.results.levels import LevelStatus, RequestStatus, level_result
-from autotuner.spec.experiment import Attempt, Experiment
+from autotuner.spec.experiment import Attempt, Experiment, FailureKind, Phase, Timeouts
 from autotuner.spec.server import Footprint, Model, ServerConfig
+from autotuner.spec.study import BenchConfig
 from autotuner.spec.workload import StopRule, Workload
 
 pytestmark = pytest.mark.genai_bench
@@ -24,13 +28,13 @@ def chat(*concurrency, requests=6, scenario="D(16,8)"):
     return Workload("chat", scenario, concurrency, StopRule(LONG_S, requests))
 
 
-def programs_of(context):
-    """genai-bench's own processes of this context; their supervisors name the shim too."""
+def programs_of(mark):
+    """genai-bench's own processes with the mark; their supervisors name the shim too."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
         is_shim = len(words) > 2 and Path(words[2]).name == "genai_bench_shim.py"
-        if is_shim and any(str(context.folder) in word for word in words):
+        if is_shim and any(mark in word for word in words):
             found.append(process)
     return found
 
@@ -101,7 +105,7 @@ def assert_only_the_first_is_lost(loads):
 
 def test_a_killed_genai_bench_loses_the_level_it_was_in_and_no_other(disturbed):
     def kill(context):
-        for program in programs_of(context):
+        for program in programs_of(str(context.folder)):
             program.kill()
 
     _, loads = disturbed(kill)
@@ -111,7 +115,7 @@ def test_a_killed_genai_bench_loses_the_level_it_was_in_and_no_other(disturbed):
 
 def test_a_stopped_genai_bench_is_given_up_and_not_taken_for_a_silent_server(disturbed):
     def stop(context):
-        for program in programs_of(context):
+        for program in programs_of(str(context.folder)):
             program.send_signal(signal.SIGSTOP)
 
     _, loads = disturbed(stop, no_token_s=SILENT_S)
@@ -134,29 +138,12 @@ def test_a_broken_line_among_the_events_loses_the_level_it_was_in(disturbed):
 def test_a_genai_bench_that_cannot_write_its_events_ends_at_once(disturbed):
     def forbid(context):
         size = events_of(context)[0].stat().st_size
-        for program in programs_of(context):
+        for program in programs_of(str(context.folder)):
             program.rlimit(psutil.RLIMIT_FSIZE, (size, size))
 
     _, loads = disturbed(forbid)
     assert_only_the_first_is_lost(loads)
     assert "genai-bench ended early (exit status 74)" in loads[0].failure
-
-
-def test_a_server_that_sends_no_token_any_more_is_found_long_before_the_stop_rule(
-    load, sim, make_context, command_lines
-):
-    context = make_context(no_token_s=SILENT_S)
-    with (
-        sim("--fault-stall-tokens-after-requests", "5") as (url, _),
-        load(url, chat(2, 3, requests=None), context) as loads,
-    ):
-        silent = next(loads)
-        # Whoever asks the server now must not find it under this load.
-        assert command_lines(context.folder) == []
-    assert silent.silent_s == SILENT_S
-    assert silent.failure == ("no request received a token or ended for 4 s (timeouts.no_token_s)")
-    completed = [record.status for record in silent.records].count(RequestStatus.COMPLETED)
-    assert completed == 5
 
 
 def test_a_long_answer_that_comes_slowly_is_no_hang(load, sim, make_context):
@@ -169,3 +156,48 @@ def test_a_long_answer_that_comes_slowly_is_no_hang(load, sim, make_context):
     first = only.records[0]
     assert first.e2e_latency_s > 2 * silent_s, "or else this test shows nothing"
     assert first.output_tokens == 800
+
+
+# Whom an attempt blames
+
+
+@pytest.fixture
+def attempt(genai_bench, make_order, tokenizer):
+    """Run an attempt whose only level has no end; ``disturb`` gets its genai-bench once it runs."""
+
+    def run(disturb=lambda _: None, **changes):
+        order = make_order(
+            bench=BenchConfig("genai-bench", str(find_executable(None))),
+            model=Model("/models/m", tokenizer),
+            workloads=(chat(2, requests=None),),
+            timeouts=Timeouts(start_s=LONG_S, warmup_s=LONG_S, no_token_s=SILENT_S, stop_s=5.0),
+            **changes,
+        )
+        disturbed = []
+
+        def meddle():
+            if not disturbed:
+                for program in programs_of(order.attempt.served_name):
+                    words = program.cmdline()
+                    events = Path(words[words.index("--log-dir") + 1], "events.jsonl")
+                    if events.exists() and "alive" in events.read_text():
+                        disturbed.append(True)
+                        disturb(program)
+
+        *_, ended = run_attempt(order, should_stop=meddle)
+        return ended.outcome
+
+    return run
+
+
+def test_a_server_that_falls_silent_under_genai_bench_has_hung(attempt, monkeypatch):
+    monkeypatch.setattr(liveness, "_PROBE_S", SILENT_S)
+    outcome = attempt(flags={"fault-stall-tokens-after-requests": 20})
+    assert (outcome.kind, outcome.phase) == (FailureKind.SERVER_HUNG, Phase.LOAD)
+    assert "though the process lives" in outcome.message
+
+
+def test_a_genai_bench_that_hangs_is_to_blame_itself(attempt):
+    outcome = attempt(lambda program: program.send_signal(signal.SIGSTOP))
+    assert (outcome.kind, outcome.phase) == (FailureKind.BENCH_FAILED, Phase.LOAD)
+    assert "genai-bench itself gave no sign of life" in outcome.evidence

@@ -15,6 +15,7 @@ from autotuner.spec.workload import StopRule, Workload
 
 LONG_S = 3600.0
 """A stop rule that is not the one that stops."""
+SILENT_S = 4.0
 
 
 def chat(*concurrency, seconds=LONG_S, requests=None):
@@ -75,6 +76,18 @@ def hung(load_of, sim, make_context):
     with sim("--fault-hang-after-requests", "4") as (url, _):
         (load,) = load_of(url, chat(2, seconds=2.0), make_context())
     return datetime.now(UTC), load
+
+
+@pytest.fixture(scope="module")
+def silent(load_of, sim, make_context, nothing_left):
+    """A server of which nobody gets more than a first token any more; it lives, and is healthy."""
+    context = make_context(no_token_s=SILENT_S)
+    with (
+        sim("--fault-stall-tokens-after-requests", "5") as (url, _),
+        closing(load_of(url, chat(2, 3), context)) as loads,
+    ):
+        load = next(loads)
+        return load, nothing_left(context)
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +171,24 @@ class TestLoadGenerator:
         assert count(load, RequestStatus.CUT) == 2
         assert count(load, RequestStatus.FAILED) == 0
         assert count(load, RequestStatus.COMPLETED) == len(load.records) - 2
+
+    def test_a_level_without_tokens_is_given_up_long_before_its_stop_rule(self, silent):
+        load, _ = silent
+        assert load.silent_s == SILENT_S
+        assert load.failure == "no request received a token or ended for 4 s (timeouts.no_token_s)"
+
+    def test_what_was_measured_before_the_silence_is_kept(self, silent):
+        load, _ = silent
+        # One of the loads asks for the length of a word first.
+        assert count(load, RequestStatus.COMPLETED) in (4, 5)
+
+    def test_a_silent_server_is_free_of_load_when_its_level_is_told(self, silent):
+        _, nothing_left = silent
+        assert nothing_left
+
+    def test_a_level_that_was_run_was_not_silent(self, well, hung, refused):
+        loads = [*well[1], hung[1], *refused[0]]
+        assert [load.silent_s for load in loads] == [None] * len(loads)
 
     def test_a_level_of_errors_alone_was_run_and_is_followed_by_the_next(self, refused):
         loads, _ = refused
