@@ -241,7 +241,7 @@ class StudyDriver:
         if retry:
             self._waiting.append(attempt.experiment)
         self._emit(AttemptFinished(attempt, outcome, will_retry=retry))
-        for host in sorted({n.host for n in nodes if n.id in aside}):
+        for host in sorted({n.host for n in nodes if n.id in aside and len(nodes) > 1}):
             self._emit(NodeSetAside(host))
         if not self._ending:
             self._stopped = self._policy.systemic(nodes)

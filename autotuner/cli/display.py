@@ -138,8 +138,8 @@ class Progress:
                 )
             case StudyEnded(interrupted=True):
                 yield "[yellow]interrupted[/]"
-            case StudyEnded(stopped=str(why)):
-                yield f"[red]stopped early[/]: {escape(why)}"
+            case StudyEnded(stopped=str()):
+                yield "[red]stopped early[/]"
 
     def render(self) -> RenderableType:
         lines = [Text(f"  {label}: {state}") for label, state in self._running.values()]

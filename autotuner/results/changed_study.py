@@ -38,15 +38,21 @@ def difference(before: StudyRecord, now: StudyRecord, measured: frozenset[str]) 
     """
     old, new = _by_id(before), _by_id(now)
     kept, gone, added = old.keys() & new.keys(), old.keys() - new.keys(), new.keys() - old.keys()
-    lines = [
-        f"{len(kept)} of its {len(new)} experiments are in the folder's study too, "
-        f"{len(kept & measured)} of them measured: used again",
-        *(f"{len(ids)} {what}" for ids, what in ((added, "are new"), (gone, "are gone")) if ids),
-    ]
-    lines += [f"new, e.g. {new[id_].label}" for id_ in sorted(added)[:1] if kept]
     if not kept:
-        lines.append(f"what differs in all of them: {', '.join(_changed(before, now))}")
-    return "; ".join(lines)
+        return (
+            f"none of its {len(new)} experiments is among them; what differs in all of them: "
+            f"{', '.join(_changed(before, now))}"
+        )
+    said = [
+        f"{len(kept)} of its {len(new)} experiments are among them and would be used again, "
+        f"as far as they are measured ({len(kept & measured)} are)"
+    ]
+    if added:
+        first = next(id_ for id_ in new if id_ in added)
+        said.append(f"{len(added)} are new, e.g. {new[first].label}")
+    if gone:
+        said.append(f"{len(gone)} of the folder's are gone from the study and would be put aside")
+    return "; ".join(said)
 
 
 def sort_files(paths: ResultPaths, study: StudyRecord) -> None:

@@ -218,7 +218,7 @@ def _continued(paths: ResultPaths, study: StudyRecord, *, resume_changed: bool) 
         before = ResultStore(paths, existing)
         measured = frozenset(a.experiment_id for a in before.ended_attempts() if a.completed)
         raise OutputError(
-            f"{paths.root} holds results of {study.name!r} as it was before it changed: "
+            f"{paths.root} holds experiments of {study.name!r} as it was before it changed: "
             f"{difference(existing, study, measured)}. Go on there with --resume, or choose "
             "another folder with `output:` in the study file or --output"
         )

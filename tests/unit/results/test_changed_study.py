@@ -54,8 +54,9 @@ def test_a_changed_study_is_refused_with_what_would_be_used_again(
     with pytest.raises(OutputError) as caught:
         ResultStore.create(filled.paths.root, changed)
     said = str(caught.value)
-    assert "2 of its 2 experiments are in the folder's study too, 1 of them measured" in said
-    assert "1 are gone" in said
+    assert "2 of its 2 experiments are among them and would be used again" in said
+    assert "as far as they are measured (1 are)" in said
+    assert "1 of the folder's are gone from the study and would be put aside" in said
     assert "--resume" in said
     assert "--output" in said
     assert files(filled.paths.root) == before
@@ -70,7 +71,7 @@ def test_where_nothing_can_be_used_again_it_is_said_what_differs_in_all(
 
     old, new = named("a", server="1", workloads="2"), named("b", server="1", workloads="3")
     said = changed_study.difference(old, new, frozenset())
-    assert "0 of its 3 experiments" in said
+    assert "none of its 3 experiments" in said
     assert "what differs in all of them: workloads" in said
 
 
