@@ -214,9 +214,12 @@ class StudyDriver:
         self._emit(SlotQuarantined(running.attempt, running.slot.node.host, fault))
 
     def _outcome_of_end(self, running: Running, outcome: Outcome) -> Outcome:
-        if isinstance(outcome, Cancelled) and self._was_overdue(running):
+        if not isinstance(outcome, Cancelled) or self._ending:
+            return outcome
+        if self._was_overdue(running):
             return Failed(FailureKind.SERVER_HUNG, running.phase, _OVERDUE)
-        return outcome
+        # We did not want it: the node has given us up.
+        return Failed(FailureKind.ACTOR_LOST, running.phase, outcome.reason)
 
     def _outcome_of_loss(self, running: Running, kind: FailureKind, message: str) -> Outcome:
         if self._ending:

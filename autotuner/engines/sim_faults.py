@@ -18,6 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from autotuner.engines.sim_devices import hold
+
 __all__ = ["Faults", "Verdict", "add_fault_arguments"]
 
 _DAEMON = """\
@@ -74,6 +76,7 @@ class Faults:
     ignore_sigterm: bool = False
     wrong_model_name: bool = False
     spawn_daemon: bool = False
+    keep_device_memory: bool = False
 
     @classmethod
     def from_arguments(cls, arguments: argparse.Namespace) -> Faults:
@@ -85,6 +88,8 @@ class Faults:
         signal.signal(signal.SIGTERM, signal.SIG_IGN if self.ignore_sigterm else _end)
         if self.spawn_daemon:
             subprocess.run([sys.executable, "-c", _DAEMON], check=True)
+        if self.keep_device_memory:
+            hold(2**34, stuck=True)
         time.sleep(self.slow_start_s)
         if self.oom_at_start:
             self.exit(1, _OUT_OF_MEMORY)
@@ -141,6 +146,7 @@ def add_fault_arguments(parser: argparse.ArgumentParser) -> None:
         "ignore-sigterm": "live on after SIGTERM",
         "wrong-model-name": "serve another name than the one asked for",
         "spawn-daemon": "leave a process behind, in a session of its own",
+        "keep-device-memory": "leave memory on its simulated devices for which no process answers",
         "fill-disk": "fill the current folder's disk at the first request",
     }
     for name, text in switches.items():

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 from autotuner.engines import sim_http as http
 from autotuner.engines.sim_answer import CHAT, COMPLETION, Answer, Ask, BadRequestError
+from autotuner.engines.sim_devices import hold
 from autotuner.engines.sim_faults import Faults, Verdict, add_fault_arguments
 from autotuner.engines.sim_model import (
     Batch,
@@ -31,6 +32,8 @@ from autotuner.engines.sim_model import (
 __all__ = ["SimServer", "build_parser", "main"]
 
 _MOST_DEBT_S = 0.005
+_DEVICE_MEMORY_BYTES = 72 * 2**30
+"""Of each simulated device, where there are any: as engines take nine tenths."""
 
 
 class SimServer:
@@ -210,6 +213,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.max_num_batched_tokens < arguments.max_num_seqs:
         parser.error("argument --max-num-batched-tokens: must be at least max-num-seqs")
     faults = Faults.from_arguments(arguments)
+    hold(_DEVICE_MEMORY_BYTES)
     faults.at_start()
     try:
         asyncio.run(SimServer(arguments, faults).serve(arguments.host, arguments.port))

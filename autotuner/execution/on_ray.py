@@ -94,15 +94,16 @@ class RayExecutor(Executor):
     def submit(self, order: AttemptOrder, slot: Slot) -> None:
         attempt = order.attempt
         label = f"{attempt.experiment.label} [{attempt.id}]"
-        times = order.timeouts
         actor = self._actor_class.options(
             name=f"{attempt.study_id}/{label}",
             num_gpus=slot.gpus,
             num_cpus=slot.cpus,
             label_selector={"ray.io/node-id": slot.node.id},
-        ).remote(label, times.lease_s, times.stop_s)
+        ).remote(label)
         stream = actor.run.options(name=f"run {label}").remote(order)
-        self._live[attempt.id] = _Live(attempt.id, actor, stream, slot.node.id, times.lease_s)
+        self._live[attempt.id] = _Live(
+            attempt.id, actor, stream, slot.node.id, order.timeouts.lease_s
+        )
 
     def poll(self, timeout_s: float) -> Sequence[tuple[str, ExecutorEvent]]:
         if self._lost:

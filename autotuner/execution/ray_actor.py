@@ -12,12 +12,13 @@ import ray
 
 from autotuner.node.events import AttemptEvent, AttemptOrder
 from autotuner.node.experiment import run_attempt
+from autotuner.spec.experiment import Timeouts
 
 __all__ = ["ExperimentActor", "actor_class"]
 
 _POLL_S = 1.0
 _LAST_ACTS_S = 10.0
-"""Beyond the server's own grace period: for an orderly end that nobody waits for any more."""
+"""For an orderly end that nobody waits for any more."""
 
 
 def actor_class() -> Any:
@@ -39,14 +40,11 @@ class ExperimentActor:
     therefore renews a lease; where it has run out, the attempt ends by itself.
     """
 
-    def __init__(self, label: str, lease_s: float, stop_s: float) -> None:
+    def __init__(self, label: str) -> None:
         self._label = label
-        self._lease_s = lease_s
-        self._stop_s = stop_s
         self._stop_reason: str | None = None
         self._renewed_at = time.monotonic()
         self._ended = threading.Event()
-        threading.Thread(target=self._watch_lease, daemon=True).start()
 
     def __repr__(self) -> str:
         return f"Experiment({self._label})"
@@ -56,6 +54,7 @@ class ExperimentActor:
         devices = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
         # Ray hands devices out in any order; sorted, equal sets mean equal topology.
         gpu_ids = sorted(devices, key=lambda device: (len(device), device))
+        threading.Thread(target=self._watch_lease, args=(order.timeouts,), daemon=True).start()
         try:
             yield from run_attempt(order, gpu_ids=gpu_ids, should_stop=lambda: self._stop_reason)
         finally:
@@ -71,11 +70,11 @@ class ExperimentActor:
         """The driver lives, and can be heard."""
         self._renewed_at = time.monotonic()
 
-    def _watch_lease(self) -> None:
-        while time.monotonic() - self._renewed_at < self._lease_s:
+    def _watch_lease(self, timeouts: Timeouts) -> None:
+        while time.monotonic() - self._renewed_at < timeouts.lease_s:
             time.sleep(_POLL_S)
-        silent = f"the driver has been silent for {self._lease_s:g} s (timeouts.lease_s)"
+        silent = f"the driver has been silent for {timeouts.lease_s:g} s (timeouts.lease_s)"
         self._stop_reason = self._stop_reason or silent
-        self._ended.wait(self._stop_s + _LAST_ACTS_S)
+        self._ended.wait(_LAST_ACTS_S)
         # Whatever is left of the attempt goes with this process.
         os._exit(1)

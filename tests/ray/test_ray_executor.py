@@ -15,7 +15,8 @@ from autotuner.execution.base import AttemptLost, Slot
 from autotuner.execution.on_ray import RayExecutor
 from autotuner.execution.ray_actor import ExperimentActor
 from autotuner.node.events import AttemptEnded, LevelMeasured, PhaseStarted
-from autotuner.spec.experiment import Completed, FailureKind, Phase
+from autotuner.spec.experiment import Cancelled, Completed, FailureKind, Phase, Timeouts
+from autotuner.supervision.lease import lease_root
 
 pytestmark = pytest.mark.ray
 
@@ -94,6 +95,37 @@ def test_after_a_lost_actor_the_node_takes_the_next_attempt(submit, find_process
     submit.read(over)
     _, events = submit(until=over)
     assert events[-1].outcome == Completed()
+
+
+def test_an_attempt_that_its_driver_no_longer_renews_ends_by_itself(
+    submit, ray_executor, find_processes, endless, wait_until
+):
+    """As on a node that has lost the cluster: neither side hears of the other."""
+    times = Timeouts(lease_s=4.0)
+    order, events = submit(until=measured, workloads=endless, timeouts=times)
+    actor = actor_above(find_processes(order.attempt.served_name)[0])
+    ray_executor._live[order.attempt.id].renewed_at = float("inf")
+    events += submit.read(over)
+    assert wait_until(lambda: not find_processes(order.attempt.served_name))
+    assert events[-1].outcome == Cancelled("the driver has been silent for 4 s (timeouts.lease_s)")
+    assert wait_until(lambda: not actor.is_running())
+
+
+def test_an_attempt_outlives_its_lease_as_long_as_it_is_renewed(submit, make_workload):
+    long = make_workload(concurrency=(1,), requests=None, seconds=8.0)
+    _, events = submit(until=over, workloads=(long,), timeouts=Timeouts(lease_s=4.0))
+    assert events[-1].outcome == Completed()
+
+
+def test_nothing_is_left_in_the_scratch_folder_of_a_killed_attempt(
+    submit, ray_executor, find_processes, endless, wait_until
+):
+    order, _ = submit(until=measured, workloads=endless)
+    folders = lambda: list(lease_root().glob(f"{order.attempt.id}-*"))  # noqa: E731
+    assert len(folders()) == 1
+    ray_executor.kill(order.attempt.id)
+    assert wait_until(lambda: not folders())
+    assert not find_processes(order.attempt.served_name)
 
 
 def test_a_person_can_tell_actors_and_their_tasks_apart(submit, find_processes, endless):

@@ -671,3 +671,12 @@ def test_a_stop_that_is_asked_for_elsewhere_is_an_interrupt(study):
     assert executor.stopped[0][1] == "interrupted"
     assert outcomes(results) == [(1, "cancelled", None)]
     assert tiny.told[-1] == StudyEnded(interrupted=True)
+
+
+def test_an_attempt_that_ends_without_being_told_to_was_given_up_by_its_node(study):
+    def script(order):
+        silent = AttemptEnded(Cancelled("the driver has been silent for 120 s"))
+        return [silent] if order.attempt.number == 1 else completed(order)
+
+    results = study().run(Scripted(script))
+    assert outcomes(results) == [(1, "failed", "actor_lost"), (2, "completed", None)]
