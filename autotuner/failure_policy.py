@@ -10,13 +10,12 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 from autotuner.execution.base import Node
 from autotuner.execution.placement import fits_some_node
+from autotuner.spec.coverage import SearchSpace
 from autotuner.spec.experiment import (
     Completed,
     Experiment,
@@ -25,7 +24,6 @@ from autotuner.spec.experiment import (
     Outcome,
     Retry,
 )
-from autotuner.spec.server import Value, is_number
 
 __all__ = ["FailurePolicy"]
 
@@ -55,8 +53,6 @@ _OF_THE_NODE = _OF_NO_CONFIGURATION | {FailureKind.MODEL_NOT_FOUND}
 A bug of ours is among them: most often it is something on the node that nobody foresaw, such as
 a temporary folder that cannot be written, and no second attempt would ever tell.
 """
-_Trait = frozenset[tuple[str, str, Value]]
-"""One value of a parameter, or two of different parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +87,8 @@ class FailurePolicy:
     ) -> None:
         self._max_attempts = max_attempts
         self._give_up_after = give_up_after
-        self._traits = _traits(experiments)
+        self._experiments = tuple(experiments)
+        self._space = SearchSpace(experiments)
         self._any_completed = any_completed
         self._in_a_row: list[_Failure] = []
         """Since the last completed experiment, in order of their ends."""
@@ -219,32 +216,19 @@ class FailurePolicy:
         """
         if self._any_completed or not self._in_a_row:
             return list(waiting)
-        tried = self._covered(self._in_a_row)
-        new = [self._traits[e.id] - tried for e in waiting]
-        # What is new in one only shrinks as others are chosen: so the top, looked at again, is
-        # the best if it has not changed. Looking at all each time takes seconds of a large plan.
-        heap = [(-len(traits), place) for place, traits in enumerate(new)]
-        heapq.heapify(heap)
-        chosen: list[int] = []
-        while heap and heap[0][0]:
-            known, place = heap[0]
-            new[place] -= tried
-            if -len(new[place]) != known:
-                heapq.heapreplace(heap, (-len(new[place]), place))
-                continue
-            heapq.heappop(heap)
-            tried |= new[place]
-            chosen.append(place)
-        return [waiting[place] for place in [*chosen, *sorted(place for _, place in heap)]]
+        waits = {experiment.id for experiment in waiting}
+        # What runs is being tried: eight slots need not try the same.
+        under_way = [e for e in self._experiments if e.id not in waits]
+        tried = [*under_way, *(f.experiment for f in self._in_a_row)]
+        return self._space.newest_first(waiting, tried)
 
     def systemic(self, nodes: Sequence[Node]) -> str | None:
         """Why the study should stop, or None.
 
         The last ``give_up_after`` experiments failed alike, with none completed among them, on
         more than one node where several could hold them. Failures that may depend on the
-        configuration count only where nothing has completed at all, and every value of every
-        parameter is among those that failed; the extreme values of any two parameters together,
-        since what fits is often a matter of two (a long context on many GPUs).
+        configuration count only where nothing has completed at all, and those that failed have
+        every value of every parameter, and any two extreme ones together (`SearchSpace`).
         """
         alike = self._alike()
         if not self._give_up_after or _count(alike) < self._give_up_after:
@@ -255,13 +239,10 @@ class FailurePolicy:
         if len(failed_on) == 1 and able - failed_on:
             return None
         if alike[-1].failed.kind not in _OF_NO_CONFIGURATION and (
-            self._any_completed or self._covered(alike) != frozenset().union(*self._traits.values())
+            self._any_completed or not self._space.is_covered_by(f.experiment for f in alike)
         ):
             return None
         return _advice(alike[-1].failed, len({f.experiment.id for f in alike}))
-
-    def _covered(self, failures: Iterable[_Failure]) -> frozenset[_Trait]:
-        return frozenset().union(*(self._traits[f.experiment.id] for f in failures))
 
     def _alike(self) -> list[_Failure]:
         """The failures at the end of the row that are like the last one."""
@@ -286,30 +267,12 @@ def _count(alike: Sequence[_Failure]) -> int:
     return count
 
 
-def _traits(experiments: Sequence[Experiment]) -> Mapping[str, frozenset[_Trait]]:
-    """Experiment -> its values, and any two of them that are extreme: all but numbers are."""
-    numbers: dict[str, set[float]] = {}
-    for experiment in experiments:
-        for name, value in experiment.parameters.items():
-            if is_number(value):
-                numbers.setdefault(name, set()).add(value)
-    ends = {name: (min(values), max(values)) for name, values in numbers.items()}
-    traits = {}
-    for experiment in experiments:
-        # Types are kept apart: 1 and True are different flags and equal in Python.
-        points = [(name, type(v).__name__, v) for name, v in experiment.parameters.items()]
-        extreme = [p for p in points if not is_number(p[2]) or p[2] in ends[p[0]]]
-        single = [frozenset([point]) for point in points]
-        traits[experiment.id] = frozenset([*single, *map(frozenset, combinations(extreme, 2))])
-    return traits
-
-
 def _advice(failed: Failed, count: int) -> str:
     where = failed.phase.value.replace("_", " ")
     return (
         f"the last {count} experiments all failed in the same way, {failed.kind.value} at "
-        f"{where}: {failed.message.rstrip('.')}. {_FIXES.get(failed.kind, _LOOK)}; then the same command "
-        "goes on. (give_up_after: 0 in the study file goes on regardless)"
+        f"{where}: {failed.message.rstrip('.')}. {_FIXES.get(failed.kind, _LOOK)}; then the same "
+        "command goes on. (give_up_after: 0 in the study file goes on regardless)"
     )
 
 

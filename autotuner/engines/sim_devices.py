@@ -46,10 +46,18 @@ def holders(folder: Path, device: str) -> dict[int, int] | None:
     for entry in (folder / device).iterdir():
         pid, _, ticks = entry.name.partition("-")
         if entry.name == _STUCK:
-            found[_NOBODY] = int(entry.read_text())
+            found[_NOBODY] = _size(entry)
         elif _start_ticks(int(pid)) == int(ticks):
-            found[int(pid)] = int(entry.read_text() or 0)
+            found[int(pid)] = _size(entry)
     return found
+
+
+def _size(entry: Path) -> int:
+    """Bytes; 0 of a file that is gone since it was listed, or not yet written."""
+    try:
+        return int(entry.read_text() or 0)
+    except FileNotFoundError:
+        return 0
 
 
 def _start_ticks(pid: int) -> int | None:

@@ -135,8 +135,11 @@ class _SimulatedProbe(GpuProbe):
         self._folder = folder
 
     def devices(self) -> tuple[GpuState, ...]:
-        names = sorted(path.name for path in self._folder.iterdir() if path.is_dir())
-        return tuple(self.device(name) for name in names)
+        try:
+            names = [path.name for path in self._folder.iterdir() if path.is_dir()]
+        except OSError as error:
+            raise GpuError(f"the driver does not answer: {error}") from error
+        return tuple(self.device(name) for name in sorted(names, key=lambda n: (len(n), n)))
 
     def device(self, device_id: str) -> GpuState:
         held = holders(self._folder, device_id)
