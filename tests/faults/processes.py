@@ -38,6 +38,7 @@ class Seen:
     attempt: str
     command: str
     last_s: float
+    looks: int = 0
 
     @property
     def is_supervisor(self) -> bool:
@@ -115,6 +116,7 @@ class ProcessWatch:
             for pid, seen in list(self._seen.items()):
                 if _start(pid) == seen.started:
                     seen.last_s = now
+                    self._read_again(seen)
                 else:
                     self._gone.append(self._seen.pop(pid))
             for pid in sorted(pids - self._seen.keys()):
@@ -127,18 +129,21 @@ class ProcessWatch:
             self.look()
 
     def _meet(self, pid: int, now: float) -> None:
-        folder = Path(f"/proc/{pid}")
         try:
-            environment = (folder / "environ").read_bytes()
-            if self._wanted not in environment:
-                return
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except (OSError, ValueError):
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
             return
-        if (started := _start(pid)) is None:
+        if self._wanted not in environment or (started := _start(pid)) is None:
             return
+        command = _command(pid)
         label = environment.split(self._wanted, 1)[1].split(b"\0", 1)[0].decode()
         self._seen[pid] = Seen(pid, started, label, self._attempt(pid, command), command, now)
+
+    def _read_again(self, seen: Seen) -> None:
+        """Between fork and exec a process still bears the command line of its parent."""
+        if seen.looks < _LOOKS:
+            seen.looks += 1
+            seen.command = _command(seen.pid) or seen.command
 
     def _attempt(self, pid: int, command: str) -> str:
         """By its command line, else by its nearest ancestor that is known."""
@@ -158,6 +163,13 @@ def eventually(condition: Callable[[], object], patience_s: float) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def _command(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return b" ".join(words).decode(errors="replace").strip()
+    return ""
 
 
 def _fields(pid: int) -> list[str]:
