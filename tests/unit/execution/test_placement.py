@@ -137,6 +137,48 @@ def test_without_gpus_the_fewest_free_cpus_decide():
     assert placed(place(waiting(0, cpus=4), nodes, [])) == {"e0": "small"}
 
 
+def test_an_experiment_goes_only_where_it_is_allowed():
+    nodes = [node("large", 8), node("small", 2)]
+    chosen = place(waiting(2), nodes, [], allowed=lambda _: [nodes[0]])
+    assert placed(chosen) == {"e0": "large"}
+
+
+def test_it_waits_where_the_allowed_node_is_full_though_another_is_free():
+    nodes = [node("a", 1), node("b", 1)]
+    assert place(waiting(1), nodes, [Slot(nodes[0], 1, 1)], allowed=lambda _: [nodes[0]]) == []
+
+
+def test_what_is_allowed_nowhere_is_not_placed():
+    assert place(waiting(1), [node("a")], [], allowed=lambda _: []) == []
+
+
+def test_each_experiment_has_allowed_nodes_of_its_own_and_all_share_what_is_free():
+    nodes = [node("a", 1), node("b", 1)]
+    allowed = {"e0": [nodes[0]], "e1": nodes, "e2": [nodes[0]]}
+    chosen = place(waiting(1, 1, 1), nodes, [], allowed=lambda e: allowed[e.id])
+    assert placed(chosen) == {"e0": "a", "e1": "b"}
+
+
+@given(clusters(), st.data())
+def test_whatever_is_allowed_no_node_is_asked_for_more_than_it_has(cluster, data):
+    wanted, nodes, taken = cluster
+    some = st.lists(st.sampled_from(nodes), unique=True) if nodes else st.just([])
+    allowed = {e.id: data.draw(some) for e in wanted}
+    chosen = place(wanted, nodes, taken, allowed=lambda e: allowed[e.id])
+    assert all(slot.node in allowed[e.id] for e, slot in chosen)
+    slots = taken + [slot for _, slot in chosen]
+    for one in nodes:
+        here = [slot for slot in slots if slot.node == one]
+        assert sum(slot.gpus for slot in here) <= one.gpus
+        assert sum(slot.cpus for slot in here) <= one.cpus
+
+
+@given(clusters())
+def test_all_nodes_allowed_is_the_same_as_no_rule(cluster):
+    wanted, nodes, taken = cluster
+    assert place(wanted, nodes, taken, allowed=lambda _: nodes) == place(wanted, nodes, taken)
+
+
 def test_a_slot_on_a_node_that_has_left_takes_nothing_of_the_others():
     gone = Slot(node("gone"), 8, 64, exclusive=True)
     assert placed(place(waiting(8), [node("a")], [gone])) == {"e0": "a"}

@@ -13,7 +13,7 @@ from autotuner.node.gpus import GpuError, GpuProcess, GpuState, gpu_probe
 GIB = 2**30
 
 
-class NVMLError(Exception):  # noqa: N818
+class NVMLError(Exception):
     pass
 
 
