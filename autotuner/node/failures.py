@@ -53,7 +53,8 @@ def server_ended(server: Server, engine: Engine, phase: Phase, *, ready: bool) -
     log = server.log_tail()
     how = f"the server ended by itself ({server.exit})"
     if (found := engine.diagnose(log, ready=ready)) is not None:
-        return Failed(found.kind, phase, f"{found.message}; {how}", found.evidence)
+        message = f"{found.message.removesuffix('.')}; {how}"
+        return Failed(found.kind, phase, message, found.evidence)
     return Failed(FailureKind.SERVER_CRASHED, phase, how, log_end(log))
 
 
