@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any
 
 import ray
@@ -68,6 +69,16 @@ class RayExecutor(Executor):
         self._closing = threading.Event()
         self._renewing = threading.Thread(target=self._renew_leases, daemon=True)
         self._renewing.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is KeyboardInterrupt:  # at once, then: the next attempt on a node sweeps it
+            self._sweeps.clear()
+        self.close()
 
     @property
     def dashboard(self) -> str | None:

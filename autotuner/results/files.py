@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -135,7 +136,9 @@ def _write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         hidden.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error}") from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "; make room, then the same command goes on" if full else ""
+        raise OutputError(f"{path} cannot be written: {error}{advice}") from error
     finally:
         with suppress(OSError):
             hidden.unlink(missing_ok=True)

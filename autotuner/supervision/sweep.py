@@ -125,7 +125,10 @@ def _claimed() -> Iterator[list[_Claim]]:
 
 def _claim(folder: Path) -> _Claim | None:
     """The folder locked, or None where its owner lives or another sweep has it."""
-    handle = os.open(folder / LEASE_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        handle = os.open(folder / LEASE_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    except FileNotFoundError:  # another sweep has just removed it
+        return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

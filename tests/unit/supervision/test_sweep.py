@@ -170,3 +170,7 @@ def test_what_cannot_be_ended_is_said_and_its_folder_kept(monkeypatch):
     (swept,) = sweep()
     assert (swept.ended, swept.left) == ((), (10**8,))
     assert lease.folder.exists()
+
+
+def test_a_folder_that_another_sweep_has_just_removed_is_passed_by(tmp_path):
+    assert sweep_module._claim(tmp_path / "gone") is None
