@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from autotuner.errors import OutputError
 from autotuner.results.aggregate import LevelRow
 from autotuner.results.files import ResultPaths, read_tables
 from autotuner.results.schema import LEVELS, REQUESTS, experiments_schema, file_schema
@@ -20,6 +21,9 @@ from autotuner.results.study_record import StudyRecord
 from autotuner.spec.workload import Level
 
 __all__ = ["StudyResults", "load_results"]
+
+
+_IDENTITY = ("experiment_id", "attempt_id")
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ def load_results(path: str | Path, *, all_attempts: bool = False) -> StudyResult
     # The reverse of the order of writing: whatever a row refers to is then on disk already.
     experiments = read_tables(paths.experiments, file_schema(schema, study.study_id))
     levels = read_tables(paths.levels, file_schema(LEVELS, study.study_id))
+    _check_known(paths, study, experiments, levels)
     chosen = _choose(experiments, levels)
     measured = _measured(_of_attempts(experiments, chosen), _of_attempts(levels, chosen))
     if not all_attempts:
@@ -94,6 +99,18 @@ def load_results(path: str | Path, *, all_attempts: bool = False) -> StudyResult
         _measured=measured,
         _all_attempts=all_attempts,
     )
+
+
+def _check_known(paths: ResultPaths, study: StudyRecord, *tables: pa.Table) -> None:
+    known = {experiment.id for experiment in study.experiments}
+    for table in tables:
+        for id_, attempt_id in zip(*(table[c].to_pylist() for c in _IDENTITY), strict=True):
+            if id_ not in known:
+                raise OutputError(
+                    f"{paths.root} holds the attempt {attempt_id}, whose experiment is not in its "
+                    "study: was it copied there? A change of the study that was cut off is "
+                    "finished by `autotuner run FILE --resume`"
+                )
 
 
 def _choose(experiments: pa.Table, levels: pa.Table) -> dict[str, str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,11 @@ def test_a_folder_that_is_no_study_is_an_output_error(tmp_path: Path) -> None:
         load_results(tmp_path / "absent")
     with pytest.raises(OutputError, match="holds no study"):
         load_results(tmp_path)
+
+
+def test_an_attempt_of_an_experiment_that_is_not_in_the_study_is_named(
+    store: ResultStore, experiments: tuple[Experiment, ...], write_attempt: Callable[..., Attempt]
+) -> None:
+    write_attempt(store, replace(experiments[0], id="stranger"))
+    with pytest.raises(OutputError, match="holds the attempt stranger-a1, whose experiment is not"):
+        load_results(store.paths.root)
