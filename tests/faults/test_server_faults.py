@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 from faults.matrix import Column, Row
 from faults.processes import ProcessWatch
 from faults.studies import carry_out, workload, write_study
@@ -33,6 +34,7 @@ class Case:
     outcomes: tuple[FailureKind | str, ...]
     deadline_s: float = SLACK_S
     changes: Mapping[str, object] = field(default_factory=dict)
+    slow: bool = False
 
 
 CRASHED = (FailureKind.SERVER_CRASHED,) * 2
@@ -57,6 +59,14 @@ CASES = [
         deadline_s=5.0 + SLACK_S,
         changes={"timeouts": {"no_token_s": 5.0}, **LONG_LEVELS},
     ),
+    Case(
+        "stalls under load",
+        {"fault-stall-tokens-after-requests": BEFORE_LOAD + 1},
+        (FailureKind.SERVER_HUNG,) * 2,
+        deadline_s=5.0 + SLACK_S,
+        changes={"timeouts": {"no_token_s": 5.0}, **LONG_LEVELS},
+        slow=True,
+    ),
     Case("500s", {"fault-error-after-requests": 0}, (FailureKind.REQUESTS_FAILED,)),
     Case(
         "503s under load",
@@ -69,9 +79,13 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("row", "case"), [(c.name, c) for c in CASES], indirect=["row"], ids=[c.name for c in CASES]
-)
+def parameters() -> Iterator[ParameterSet]:
+    for case in CASES:
+        marks = [pytest.mark.slow_faults] if case.slow else []
+        yield pytest.param(case.name, case, id=case.name, marks=marks)
+
+
+@pytest.mark.parametrize(("row", "case"), parameters(), indirect=["row"])
 def test_a_study_goes_on_beside_a_server_at_fault(
     row: Row, case: Case, watch: ProcessWatch, ray_executor: Executor, tmp_path: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,7 +12,16 @@ from faults.studies import MARK_COLUMN, FaultStudy
 import autotuner
 from autotuner.spec.experiment import FailureKind
 
-__all__ = ["Expected", "Stored", "judge_processes", "judge_results", "read_rows"]
+__all__ = [
+    "Expected",
+    "Stored",
+    "judge_processes",
+    "judge_results",
+    "judge_resumed",
+    "note_cleanup",
+    "read_rows",
+    "row_faults",
+]
 
 LEVEL = ["attempt_id", "workload", "scenario", "concurrency", "repeat"]
 CLEAR_S = 10.0
@@ -59,12 +67,8 @@ def read_rows(study: FaultStudy) -> Stored:
     return Stored(*frames, expected_levels=len(record.experiments[0].levels))
 
 
-def row_faults(stored: Stored, *, cut_short: Sequence[str] = ()) -> list[str]:
-    """What is wrong with the rows.
-
-    Args:
-        cut_short: attempts whose driver was killed: they have no end, and may lack levels.
-    """
+def row_faults(stored: Stored) -> list[str]:
+    """What is wrong with the rows."""
     faults = []
     experiments, levels = stored.experiments, stored.levels
     for name, frame, key in (("experiment", experiments, ["attempt_id"]), ("level", levels, LEVEL)):
@@ -75,7 +79,7 @@ def row_faults(stored: Stored, *, cut_short: Sequence[str] = ()) -> list[str]:
         if counts.get(attempt, 0) != stored.expected_levels:
             found = counts.get(attempt, 0)
             faults.append(f"{attempt} has {found} of {stored.expected_levels} level rows")
-    for attempt in counts.keys() - set(experiments["attempt_id"]) - set(cut_short):
+    for attempt in counts.keys() - set(experiments["attempt_id"]):
         faults.append(f"{attempt} has levels and no end")
     return faults + _request_faults(stored)
 
@@ -147,3 +151,16 @@ def note_cleanup(row: Row, stored: Stored, study: FaultStudy, watch: ProcessWatc
         after = 0.0 if after is None or pd.isna(after) else after
         began = attempt["ended_at"].timestamp() - stopping - after
         row.cleanup_s.append(max(0.0, last - began))
+
+
+def judge_resumed(row: Row, study: FaultStudy, status: int | None, output: str) -> None:
+    """A study whose driver died, after the same command has run again."""
+    row.check(Column.WENT_ON, status == 0, "resumed", f"exit status {status}: {output[-500:]}")
+    stored = read_rows(study)
+    judge_healthy(row, study, stored)
+    faults = row_faults(stored)
+    row.check(Column.ROWS, not faults, "ok", "; ".join(faults))
+    completed = stored.experiments[stored.experiments["outcome"] == "completed"]
+    ids = list(completed["experiment_id"])
+    row.check(Column.TRIES, len(ids) == len(set(ids)), "resumed", "an experiment completed twice")
+    row.does_not_apply(Column.KIND)
