@@ -165,9 +165,9 @@ class TestSuspicion:
 
 
 def set_aside(judge, node, now=0.0, *, who=(E2, E3, E4)):
-    """The node, and only when it has failed the third of three experiments."""
+    """By what it fails, and not before the last of them."""
     told = [fails(judge, one, node, FailureKind.LAUNCH_FAILED, now) for one in who]
-    assert told == [frozenset(), frozenset(), {node.id}]
+    assert told == [*[frozenset()] * (len(who) - 1), {node.id}]
 
 
 class TestNodesFor:
@@ -217,6 +217,14 @@ class TestNodesFor:
         set_aside(judge, B)
         assert judge.nodes_for(E1, [A, B], 0.0) == (B,)
 
+    def test_where_all_are_set_aside_and_tried_none_that_lacks_what_it_needs(self):
+        judge = policy(max_attempts=9)
+        fails(judge, E1, A, FailureKind.SERVER_CRASHED)
+        fails(judge, E1, B, FailureKind.LAUNCH_FAILED)
+        set_aside(judge, A)
+        set_aside(judge, B, who=(E2, E3))
+        assert judge.nodes_for(E1, [A, B], 0.0) == (A,)
+
     def test_with_every_node_tried_any_of_them(self):
         judge = policy(max_attempts=9)
         for node in (A, B):
@@ -249,6 +257,9 @@ class TestNodeSetAside:
         for who in (E1, E2, E3):
             fails(judge, who, A, FailureKind.SERVER_CRASHED)
         assert {completes(judge, who, A) for who in (E1, E2, E3)} == {frozenset()}
+        # Nor does anything of it count with what comes.
+        for who in EVERYONE[5:7]:
+            assert fails(judge, who, A, FailureKind.LAUNCH_FAILED) == frozenset()
 
     def test_a_dirty_slot_is_held_and_its_node_not_to_blame(self):
         judge = policy()

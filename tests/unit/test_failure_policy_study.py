@@ -292,12 +292,27 @@ class TestOrder:
         it.fail(0, FailureKind.DIRTY_GPU)
         assert it.policy.in_order(it.plan) == it.plan
 
-    def test_what_has_nothing_new_keeps_the_plan_s_order_at_the_end(self, story):
-        it = story(grid(a=range(6)))
-        for i in range(3):
+    def test_what_has_nothing_new_keeps_its_order_at_the_end(self, story):
+        it = story(grid(a=range(40)))
+        for i in range(20):
             it.fail(i, FailureKind.SERVER_CRASHED)
-        again, new = [it.plan[2], it.plan[0], it.plan[1]], it.plan[3:]
-        assert it.policy.in_order([*again, *new]) == [*new, *again]
+        again, new = it.plan[19::-1], it.plan[20:]
+        mixed = [e for pair in zip(again, new, strict=True) for e in pair]
+        assert it.policy.in_order(mixed) == [*new, *again]
+
+    def test_what_was_chosen_before_is_not_new_any_more(self, story):
+        it = story(points({"a": a, "b": b} for a, b in [(0, 0), (1, 2), (1, 1), (2, 2)]))
+        it.fail(0, FailureKind.CONFIG_REJECTED)
+        # The last has most that is new; of the others the second value of b is its own then.
+        assert it.policy.in_order(it.plan[1:]) == [it.plan[i] for i in (3, 2, 1)]
+
+    def test_what_runs_is_being_tried(self, story):
+        it = story(grid(a=range(3), b=range(3)))
+        it.fail(0, FailureKind.CONFIG_REJECTED)
+        runs = it.plan[-1]
+        first, *_ = it.policy.in_order([e for e in it.plan[1:] if e is not runs])
+        # All others share a value with the one that failed or with the one that runs.
+        assert first.parameters == {"a": 1, "b": 1}
 
     @given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.data())
     def test_nobody_is_lost_and_nobody_comes_twice(self, sizes, data):
