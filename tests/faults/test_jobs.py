@@ -30,7 +30,11 @@ def head() -> Iterator[Head]:
 def submit(head: Head, study: FaultStudy, *words: str) -> tuple[int, str]:
     """Submit the study's own command; by default wait for its end."""
     entrypoint = shlex.split(shlex.join(command_line(study)))
-    answer = head.job("submit", *words, "--", *entrypoint)
+    for _ in range(10):
+        answer = head.job("submit", *words, "--", *entrypoint)
+        if "No available agent" not in answer.stdout + answer.stderr:
+            break
+        time.sleep(3.0)  # the agent comes up later than its node
     return answer.returncode, answer.stdout + answer.stderr
 
 
