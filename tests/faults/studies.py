@@ -21,6 +21,7 @@ from autotuner.spec.experiment import Attempt
 __all__ = [
     "FAULTY",
     "MARK_COLUMN",
+    "MARK_PARAMETER",
     "Course",
     "FaultStudy",
     "carry_out",
