@@ -165,8 +165,9 @@ def _is(what: str, seen: Seen) -> bool:
 
 
 def ended(study: FaultStudy) -> int:
-    """Attempts that have their row."""
-    return len(list((study.output / "experiments").glob("[!.]*.parquet")))
+    """Experiments of which an attempt has its row."""
+    files = (study.output / "experiments").glob("[!.]*.parquet")
+    return len({file.stem.rpartition("-")[0] for file in files})
 
 
 def drive(study: FaultStudy, nodes: Nodes, killer: Killer) -> float:

@@ -49,8 +49,7 @@ def kill_actor(watch: ProcessWatch, attempt: str) -> None:
 
 
 def kill_server(watch: ProcessWatch, attempt: str) -> None:
-    (server,) = [seen for seen in watch.alive(attempt) if seen.is_server]
-    os.kill(server.pid, signal.SIGKILL)
+    os.kill(min(s.pid for s in watch.alive(attempt) if s.is_server), signal.SIGKILL)
 
 
 def kill_outer_supervisor(watch: ProcessWatch, attempt: str) -> None:
