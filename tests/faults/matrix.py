@@ -10,6 +10,12 @@ from enum import StrEnum
 __all__ = ["Cell", "Column", "Matrix", "Row"]
 
 
+_LEGEND = """
+clean-up: seconds from the kill, or else from the start of the attempt's stop, until the last
+process of its tree was gone; looked at ten times a second.
+"""
+
+
 class Column(StrEnum):
     """What must hold of every fault."""
 
@@ -87,13 +93,15 @@ class Matrix:
                     write(f"RED: {row.fault} / {column.value}: {cell.text}\n", red=True)
             if row.skipped:
                 write(f"skipped: {row.fault}: {row.skipped}\n", yellow=True)
+        write(_LEGEND)
 
     @staticmethod
     def _texts(row: Row) -> Iterator[str]:
         yield row.fault
         for column in Column:
             cell = row.cells.get(column)
-            yield "skipped" if cell is None else cell.text if cell.green else "RED"
+            unseen = "skipped" if row.skipped else "broke"
+            yield unseen if cell is None else cell.text if cell.green else "RED"
         times = row.cleanup_s
         yield f"{statistics.median(times):.1f} s" if times else "-"
         yield f"{max(times):.1f} s" if times else "-"
@@ -103,4 +111,6 @@ def _colour(row: Row | None, place: int) -> dict[str, bool]:
     if row is None or not 0 < place <= len(Column):
         return {"bold": row is None}
     cell = row.cells.get(list(Column)[place - 1])
-    return {"yellow": True} if cell is None else {"green" if cell.green else "red": True}
+    if cell is None and row.skipped:
+        return {"yellow": True}
+    return {"green" if cell is not None and cell.green else "red": True}

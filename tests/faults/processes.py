@@ -38,7 +38,6 @@ class Seen:
     attempt: str
     command: str
     last_s: float
-    looks: int = 0
 
     @property
     def is_supervisor(self) -> bool:
@@ -139,11 +138,10 @@ class ProcessWatch:
         label = environment.split(self._wanted, 1)[1].split(b"\0", 1)[0].decode()
         self._seen[pid] = Seen(pid, started, label, self._attempt(pid, command), command, now)
 
-    def _read_again(self, seen: Seen) -> None:
-        """Between fork and exec a process still bears the command line of its parent."""
-        if seen.looks < _LOOKS:
-            seen.looks += 1
-            seen.command = _command(seen.pid) or seen.command
+    @staticmethod
+    def _read_again(seen: Seen) -> None:
+        """Before exec it bears its parent's command line, and later it may rename itself."""
+        seen.command = _command(seen.pid) or seen.command
 
     def _attempt(self, pid: int, command: str) -> str:
         """By its command line, else by its nearest ancestor that is known."""
