@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from autotuner.errors import ClusterError
 from autotuner.execution.base import AttemptLost, Executor, ExecutorEvent, Node, Slot
-from autotuner.execution.placement import fits_some_node, place
+from autotuner.execution.placement import fits_some_node, place, without
 from autotuner.failure_policy import FailurePolicy
 from autotuner.node.events import (
     AttemptEnded,
@@ -37,6 +37,7 @@ from autotuner.progress import (
     StudyStarted,
 )
 from autotuner.recording import record_attempt, running_facts
+from autotuner.results.levels import LevelStatus
 from autotuner.results.store import ResultStore
 from autotuner.resume import Past
 from autotuner.running import Running
@@ -91,7 +92,7 @@ class StudyDriver:
         """Attempts that have ended and hold a slot with a fault, and the fault."""
         self._next_number = store.attempt_numbers()
         self._policy = FailurePolicy(
-            plan.experiments,
+            past.to_do,
             max_attempts=plan.spec.max_attempts,
             give_up_after=plan.spec.give_up_after,
             any_completed=past.reused > 0,
@@ -143,8 +144,7 @@ class StudyDriver:
 
     def _dispatch(self) -> None:
         taken = [running.slot for running in self._running.values()]
-        taken += [running.slot for running, _ in self._quarantined.values()]
-        nodes = self._executor.nodes()
+        nodes = without(self._executor.nodes(), (r.slot for r, _ in self._quarantined.values()))
         now = time.monotonic()
         chosen = place(
             self._policy.in_order(self._waiting),
@@ -199,7 +199,7 @@ class StudyDriver:
                 self._emit(PhaseEntered(running.attempt, phase))
             case LevelMeasured(result=result):
                 self._store.write_level(running.attempt, result)
-                running.measured.add(result.level)
+                running.has_measured |= result.status is LevelStatus.OK
                 self._emit(LevelFinished(running.attempt, result))
             case AttemptEnded(outcome=outcome, slot_fault=fault):
                 self._finish(running, self._outcome_of_end(running, outcome), event)
@@ -247,7 +247,13 @@ class StudyDriver:
         for host in sorted({n.host for n in nodes if n.id in aside and len(nodes) > 1}):
             self._emit(NodeSetAside(host))
         if not self._ending:
-            self._stopped = self._policy.systemic(nodes)
+            self._stopped = self._why_stop_early(nodes)
+
+    def _why_stop_early(self, nodes: tuple[Node, ...]) -> str | None:
+        if any(running.has_measured for running in self._running.values()):
+            return None  # something works: its end will tell
+        busy = {running.slot.node.id for running in self._running.values()}
+        return self._policy.systemic(nodes, busy)
 
     def _stop_all(self) -> None:
         for running in self._running.values():

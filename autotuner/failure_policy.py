@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from autotuner.execution.base import Node
@@ -222,13 +222,14 @@ class FailurePolicy:
         tried = [*under_way, *(f.experiment for f in self._in_a_row)]
         return self._space.newest_first(waiting, tried)
 
-    def systemic(self, nodes: Sequence[Node]) -> str | None:
+    def systemic(self, nodes: Sequence[Node], busy: Collection[str] = ()) -> str | None:
         """Why the study should stop, or None.
 
         The last ``give_up_after`` experiments failed alike, with none completed among them, on
-        more than one node where several could hold them. Failures that may depend on the
-        configuration count only where nothing has completed at all, and those that failed have
-        every value of every parameter, and any two extreme ones together (`SearchSpace`).
+        more than one node where several could hold them, and on more nodes than are still busy:
+        a few broken ones fail first, while the others load their models. Failures that may depend
+        on the configuration count only where nothing has completed at all, and those that failed
+        have every value of every parameter, and any two extreme ones together (`SearchSpace`).
         """
         alike = self._alike()
         if not self._give_up_after or _count(alike) < self._give_up_after:
@@ -237,6 +238,8 @@ class FailurePolicy:
         able = {n.id for n in nodes if any(fits_some_node(need, [n]) for need in footprints)}
         failed_on = {f.node.id for f in alike}
         if len(failed_on) == 1 and able - failed_on:
+            return None
+        if len(failed_on) <= len(set(busy) - failed_on):
             return None
         if alike[-1].failed.kind not in _OF_NO_CONFIGURATION and (
             self._any_completed or not self._space.is_covered_by(f.experiment for f in alike)

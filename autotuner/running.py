@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from autotuner.execution.base import Slot
 from autotuner.node.events import AttemptOrder
 from autotuner.spec.experiment import Attempt, Phase
-from autotuner.spec.workload import Level
 
 __all__ = ["Running"]
 
@@ -31,7 +30,8 @@ class Running:
     first_event_at: float | None = None
     reported_waiting: bool = False
     phase: Phase = Phase.PREFLIGHT
-    measured: set[Level] = field(default_factory=set)
+    has_measured: bool = False
+    """Whether a level of it has a valid measurement."""
     stopping_since: float | None = None
 
     @property

@@ -88,9 +88,11 @@ class _AttemptThread(threading.Thread):
     def kill(self) -> None:
         """Say that it is lost, or nothing where its end was told already; its slot is free."""
         self.stop("killed by the driver")
-        if self._holds_slot:
+        with self._lock:
+            if not self._ended and not self._holds_slot:
+                lost = AttemptLost(FailureKind.ACTOR_LOST, "killed by the driver")
+                self._events.put((self._order.attempt.id, lost))
             self._ended = True
-        self.tell(AttemptLost(FailureKind.ACTOR_LOST, "killed by the driver"))
 
     def run(self) -> None:
         gpu_ids = [str(device) for device in range(self._slot.gpus)]

@@ -7,13 +7,13 @@ not fit now, and every attempt is pinned to the node chosen here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autotuner.execution.base import Node, Slot
 from autotuner.spec.experiment import Experiment
 from autotuner.spec.server import Footprint
 
-__all__ = ["NodeUse", "fits_some_node", "place"]
+__all__ = ["NodeUse", "fits_some_node", "place", "without"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,19 @@ class NodeUse:
 def fits_some_node(footprint: Footprint, nodes: Iterable[Node]) -> bool:
     """Whether an idle node of the cluster could hold the footprint."""
     return any(_fits(footprint, node, NodeUse()) for node in nodes)
+
+
+def without(nodes: Sequence[Node], lost: Iterable[Slot]) -> tuple[Node, ...]:
+    """The nodes as large as they are without slots that nobody can use."""
+    use: dict[str, NodeUse] = {}
+    for slot in lost:
+        use[slot.node.id] = use.get(slot.node.id, NodeUse()).plus(slot)
+    return tuple(
+        replace(node, gpus=node.gpus - lost_here.gpus, cpus=node.cpus - lost_here.cpus)
+        if (lost_here := use.get(node.id)) is not None
+        else node
+        for node in nodes
+    )
 
 
 def place(

@@ -139,7 +139,8 @@ class _AttemptRun:
         yield PhaseStarted(Phase.POSTFLIGHT)
         started = time.monotonic()
         fault = self._devices.await_back(self._order.timeouts.device_s, self._should_stop)
-        self._slot_fault = None if fault is None else f"after the end, {fault}"
+        if fault is not None and not self._should_stop():  # or nobody waits for the answer
+            self._slot_fault = f"after the end, {fault}"
         self._facts["seconds_postflight"] = time.monotonic() - started
 
 

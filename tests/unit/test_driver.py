@@ -680,3 +680,42 @@ def test_an_attempt_that_ends_without_being_told_to_was_given_up_by_its_node(stu
 
     results = study().run(Scripted(script))
     assert outcomes(results) == [(1, "failed", "actor_lost"), (2, "completed", None)]
+
+
+def test_a_study_does_not_stop_while_something_in_it_is_measured(study):
+    """Three that fail at once say little against one that has a level already."""
+    broken = []
+
+    def script(order):
+        if order.attempt.experiment.index == 0:
+            return [PhaseStarted(Phase.LOAD), measured(order, 0)]
+        broken.append(order)
+        return [failed(FailureKind.LAUNCH_FAILED)]
+
+    def finish_the_first_when_the_others_have_failed():
+        if len(broken) == 7 and not executor.queue:
+            order = executor.orders[0]
+            executor.queue += [(order.attempt.id, event) for event in completed(order)[2:]]
+
+    executor = Scripted(script)
+    executor.before_poll = finish_the_first_when_the_others_have_failed
+    tiny = study({SEQS: list(range(1, 9))}, gpus=1)
+    results = tiny.run(executor)
+    assert tiny.told[-1].stopped is None
+    assert sorted(results.experiments["outcome"]) == ["completed"] + ["failed"] * 7
+
+
+def test_what_a_quarantined_slot_holds_is_no_elsewhere(study):
+    """The retry goes back to where it failed: the other node's only device is held."""
+
+    def script(order):
+        node = executor.slots[len(executor.orders) - 1].node.id
+        if node == "n2":
+            return with_fault(order)
+        again = order.attempt.number > 1
+        return completed(order) if again else [failed(FailureKind.SERVER_CRASHED)]
+
+    executor = Scripted(script, TWO_NODES)
+    results = study({SEQS: [1, 2]}, gpus=1).run(executor)
+    assert [slot.node.id for slot in executor.slots] == ["n1", "n2", "n1"]
+    assert len(results.experiments.query("outcome == 'completed'")) == 2

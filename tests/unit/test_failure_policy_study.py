@@ -385,3 +385,17 @@ class TestWholeStudies:
         ended, stopped = carry_out(plan, works, slots=slots)
         assert not (stopped and any(works(**e.parameters) for e in plan))
         assert ended <= len(plan)
+
+
+def test_a_few_broken_nodes_do_not_stop_a_study_while_the_others_are_busy(story):
+    """They fail first: the others load their models for minutes."""
+    many = tuple(Node(f"n{i}", f"host-{i}", gpus=8, cpus=64) for i in range(8))
+    told = story(nodes=many)
+    told.fail(0, FailureKind.LAUNCH_FAILED, node=many[0])
+    told.fail(1, FailureKind.LAUNCH_FAILED, node=many[1])
+    told.fail(2, FailureKind.LAUNCH_FAILED, node=many[1])
+    assert told.policy.systemic(many, {node.id for node in many}) is None
+    assert told.policy.systemic(many, {"n0", "n1", "n7"}) is not None
+    for number in range(3, 6):
+        told.fail(number, FailureKind.LAUNCH_FAILED, node=many[number])
+    assert told.policy.systemic(many, {node.id for node in many}) is not None

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autotuner.execution.base import Node, Slot
-from autotuner.execution.placement import fits_some_node, place
+from autotuner.execution.placement import fits_some_node, place, without
 from autotuner.spec.experiment import Experiment
 from autotuner.spec.server import CpuPlan, Footprint, Model, ServerConfig
 
@@ -199,3 +199,11 @@ def test_a_footprint_fits_if_one_idle_node_holds_all_of_it(footprint, fits):
 
 def test_nothing_fits_a_cluster_without_nodes():
     assert not fits_some_node(Footprint(0), [])
+
+
+def test_nodes_are_smaller_by_the_slots_that_nobody_can_use():
+    nodes = (Node("n1", "h1", gpus=8, cpus=16), Node("n2", "h2", gpus=8, cpus=16))
+    lost = [Slot(nodes[0], gpus=2, cpus=1), Slot(nodes[0], gpus=1, cpus=1)]
+    smaller = without(nodes, lost)
+    assert [(node.gpus, node.cpus) for node in smaller] == [(5, 14), (8, 16)]
+    assert without(nodes, []) == nodes
