@@ -107,11 +107,12 @@ def test_a_killed_genai_bench_is_tried_again(
             "workloads": [workload((1,), seconds=8.0, requests=None)],
         },
     )
-    victims = []
+    victims: list[str] = []
 
     def kill_first(event: StudyEvent) -> None:
-        loaded = isinstance(event, PhaseEntered) and event.phase is Phase.LOAD
-        if loaded and not victims and is_marked(event.attempt, study.faulty_mark):
+        if victims or not isinstance(event, PhaseEntered) or event.phase is not Phase.LOAD:
+            return
+        if is_marked(event.attempt, study.faulty_mark):
             victims.append(event.attempt.id)
             assert eventually(lambda: load_processes(watch, victims[0]), SLACK_S)
             time.sleep(1.0)

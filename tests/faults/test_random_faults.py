@@ -176,20 +176,25 @@ def drive(study: FaultStudy, nodes: Nodes, killer: Killer) -> float:
     for number in range(DRIVER_KILLS):
         driver = start(study, nodes)
         share = (number + 1) * EXPERIMENTS * 0.75 / DRIVER_KILLS
-        reached = eventually(lambda s=share, d=driver: ended(study) >= s or d.poll(), LIMIT_S)
-        assert reached, output_of(study)
+        await_share(study, driver, share)
         assert driver.poll() is None, output_of(study)
         driver.kill()
         driver.wait()
     driver = start(study, nodes)
     # The last attempts sweep up after those killed before them.
-    assert eventually(lambda: ended(study) >= EXPERIMENTS * 0.9 or driver.poll(), LIMIT_S)
+    await_share(study, driver, EXPERIMENTS * 0.9)
     killer.stop()
     over = eventually(lambda: driver.poll() is not None, LIMIT_S)
     if not over:
         driver.kill()
     assert driver.wait() == 0, output_of(study)
     return time.monotonic() - started
+
+
+def await_share(study: FaultStudy, driver: subprocess.Popen[str], share: float) -> None:
+    """Wait until so many experiments have ended, or the driver has."""
+    reached = eventually(lambda: ended(study) >= share or driver.poll() is not None, LIMIT_S)
+    assert reached, output_of(study)
 
 
 def start(study: FaultStudy, nodes: Nodes) -> subprocess.Popen[str]:

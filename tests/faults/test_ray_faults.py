@@ -97,8 +97,9 @@ def test_a_process_that_is_killed_under_load_costs_one_attempt_at_most(
     killed: list[tuple[str, float]] = []
 
     def kill_first(event: StudyEvent) -> None:
-        finished = isinstance(event, LevelFinished)
-        if finished and not killed and is_marked(event.attempt, study.faulty_mark):
+        if killed or not isinstance(event, LevelFinished):
+            return
+        if is_marked(event.attempt, study.faulty_mark):
             time.sleep(0.5)  # into the second level
             kill(watch, event.attempt.id)
             killed.append((event.attempt.id, time.time()))

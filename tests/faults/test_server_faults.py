@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,13 +79,12 @@ CASES = [
 ]
 
 
-def parameters() -> Iterator[ParameterSet]:
-    for case in CASES:
-        marks = [pytest.mark.slow_faults] if case.slow else []
-        yield pytest.param(case.name, case, id=case.name, marks=marks)
+def parameter(case: Case) -> ParameterSet:
+    marks = [pytest.mark.slow_faults] if case.slow else []
+    return pytest.param(case.name, case, id=case.name, marks=marks)
 
 
-@pytest.mark.parametrize(("row", "case"), parameters(), indirect=["row"])
+@pytest.mark.parametrize(("row", "case"), [parameter(c) for c in CASES], indirect=["row"])
 def test_a_study_goes_on_beside_a_server_at_fault(
     row: Row, case: Case, watch: ProcessWatch, ray_executor: Executor, tmp_path: Path
 ) -> None:

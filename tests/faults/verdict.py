@@ -64,7 +64,8 @@ def read_rows(study: FaultStudy) -> Stored:
             pd.concat([pd.read_parquet(file) for file in files]) if files else pd.DataFrame()
         )
     record = autotuner.load_results(study.output).study
-    return Stored(*frames, expected_levels=len(record.experiments[0].levels))
+    experiments, levels, requests = frames
+    return Stored(experiments, levels, requests, expected_levels=len(record.experiments[0].levels))
 
 
 def row_faults(stored: Stored) -> list[str]:
