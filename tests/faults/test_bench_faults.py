@@ -29,6 +29,7 @@ SLACK_S = 60.0
 FAULTS = {"hangs": [pytest.mark.slow_faults], "writes broken JSON": [], "writes nothing": []}
 LEVEL_S = 3.0
 GRACE_S = 3.0
+FAILED_ONCE = Expected.of(FailureKind.BENCH_FAILED, "completed")
 FAILED_TWICE = Expected.of(FailureKind.BENCH_FAILED, FailureKind.BENCH_FAILED)
 
 
@@ -123,6 +124,5 @@ def test_a_killed_genai_bench_is_tried_again(
     longest = max(course.durations(study.faulty_mark), default=0.0)
     row.check(Column.IN_TIME, course.in_time, f"{longest:.1f} s")
     judge_processes(row, watch)
-    expected = Expected.of(FailureKind.BENCH_FAILED, "completed")
-    note_cleanup(row, judge_results(row, study, expected), study, watch)
+    note_cleanup(row, judge_results(row, study, FAILED_ONCE), study, watch)
     row.settle()
