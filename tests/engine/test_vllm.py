@@ -77,11 +77,17 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) ->
 def server_and_load(driver: int) -> list[psutil.Process]:
     """Everything below the driver that belongs to the server or to genai-bench."""
     below = psutil.Process(driver).children(recursive=True)
-    roots = [
-        process for process in below if any("supervisor.py" in word for word in process.cmdline())
-    ]
+    roots = [process for process in below if "supervisor.py" in command_line(process)]
     tree = {child for root in roots for child in root.children(recursive=True)}
     return [*roots, *tree]
+
+
+def command_line(process: psutil.Process) -> str:
+    """Empty where it has ended meanwhile: some live for a moment, such as a version command."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 @pytest.fixture(scope="module")
@@ -98,13 +104,13 @@ def killed(study: Path) -> Killed:
     wait_for(lambda: any((results / "levels").glob("*.parquet")), driver)
     time.sleep(0.3)  # into the second level
     processes = server_and_load(driver.pid)
-    assert any("EngineCore" in process.name() or "VLLM" in process.name() for process in processes)
+    assert any("VLLM::EngineCore" in command_line(process) for process in processes)
     driver.send_signal(signal.SIGKILL)
     killed_at = time.monotonic()
     _, alive = psutil.wait_procs(processes, timeout=5)
     cleared = Killed(
         cleared_after_s=time.monotonic() - killed_at,
-        leftover=[" ".join(process.cmdline()) for process in alive],
+        leftover=[command_line(process) for process in alive],
         levels=pd.read_parquet(results / "levels"),
     )
     driver.communicate()
