@@ -186,11 +186,14 @@ class StudyDriver:
         )
 
     def _handle(self, attempt_id: str, event: ExecutorEvent) -> None:
-        if isinstance(event, SlotCleared):
-            running, _ = self._quarantined.pop(attempt_id)
-            self._emit(SlotFreed(running.attempt, running.slot.node.host))
-            return
-        running = self._running[attempt_id]
+        if attempt_id in self._quarantined and isinstance(event, SlotCleared):
+            held, _ = self._quarantined.pop(attempt_id)
+            self._emit(SlotFreed(held.attempt, held.slot.node.host))
+        # Others are of an earlier study on the same executor, which ended with an exception.
+        if attempt_id in self._running:
+            self._handle_running(self._running[attempt_id], event)
+
+    def _handle_running(self, running: Running, event: ExecutorEvent) -> None:
         if running.first_event_at is None and not isinstance(event, AttemptLost):
             running.first_event_at = time.monotonic()
         match event:

@@ -29,6 +29,7 @@ __all__ = ["RayExecutor"]
 
 _ACCELERATOR_PREFIX = "accelerator_type:"
 _SWEEP_S = 5.0
+_TOLD_CHARACTERS = 500
 _RENEWAL_POLL_S = 1.0
 _RENEWAL_SHARE = 0.25
 """Of the lease: three renewals may be lost."""
@@ -196,7 +197,16 @@ class RayExecutor(Executor):
     def _lost_where(self, live: _Live, error: RayError) -> AttemptLost:
         alive = any(node.id == live.node_id for node in self.nodes())
         kind = FailureKind.ACTOR_LOST if alive else FailureKind.NODE_LOST
-        return AttemptLost(kind, f"{type(error).__name__}: {str(error).strip()}")
+        return AttemptLost(kind, _told(error))
+
+
+def _told(error: RayError) -> str:
+    """What Ray says, without the long rest: it can list other users' command lines."""
+    text = " ".join(str(error).split())
+    if "running low on memory" in text:
+        return "Ray ended it, since the memory of its node's host was nearly full"
+    clipped = text if len(text) <= _TOLD_CHARACTERS else text[:_TOLD_CHARACTERS] + " ..."
+    return f"{type(error).__name__}: {clipped}"
 
 
 def _cluster_nodes() -> list[dict[str, Any]]:

@@ -719,3 +719,13 @@ def test_what_a_quarantined_slot_holds_is_no_elsewhere(study):
     results = study({SEQS: [1, 2]}, gpus=1).run(executor)
     assert [slot.node.id for slot in executor.slots] == ["n1", "n2", "n1"]
     assert len(results.experiments.query("outcome == 'completed'")) == 2
+
+
+def test_what_an_earlier_study_has_left_in_the_executor_does_not_trip_the_next(study):
+    executor = Scripted(completed)
+    executor.queue += [
+        ("another-a1", AttemptLost(FailureKind.ACTOR_LOST, "killed")),
+        ("another-a2", AttemptEnded(Completed())),
+        ("another-a3", SlotCleared()),
+    ]
+    assert outcomes(study().run(executor)) == [(1, "completed", None)]
