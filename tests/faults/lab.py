@@ -52,7 +52,9 @@ def why_no_lab() -> str | None:
     """Why this machine cannot hold a lab; None where it can."""
     if os.geteuid() != 0:
         return "only root may make network namespaces"
-    if missing := [tool for tool in ("ip", "unshare", "nsenter") if not shutil.which(tool)]:
+    if missing := [
+        tool for tool in ("ip", "unshare", "nsenter", "setpriv") if not shutil.which(tool)
+    ]:
         return f"{' and '.join(missing)} missing (Debian: iproute2, util-linux)"
     name = f"at{uuid.uuid4().hex[:6]}"
     try:
@@ -201,7 +203,8 @@ class Lab:
         else:
             words += ["--address", self.address, "--num-cpus", "2", "--num-gpus", "1"]
         inside = [*ISOLATED, "--kill-child", "bash", "-c", NODE, "bash", node.host, *words]
-        outside = ["ip", "netns", "exec", node.namespace]
+        # Whoever kills the tests themselves shall not have to look for their labs.
+        outside = ["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", node.namespace]
         node.holder = self._popen([*outside, *inside], self.folder / f"{node.host}.log")
         if node.number == 0:
             assert eventually(lambda: self._started(node), START_S), self._logs()

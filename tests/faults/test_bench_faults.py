@@ -48,8 +48,8 @@ def stand_in(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
-        (f"genai-bench {fault}", fault)
-        for fault in ("hangs", "writes broken JSON", "writes nothing")
+        pytest.param(f"genai-bench {fault}", fault, marks=marks, id=fault)
+        for fault, marks in FAULTS.items()
     ],
     indirect=["row"],
 )
