@@ -237,7 +237,9 @@ class StudyDriver:
     def _finish(self, running: Running, outcome: Outcome, ended: AttemptEnded) -> None:
         attempt, node = running.attempt, running.slot.node
         del self._running[attempt.id]
-        aside = self._policy.record(attempt.experiment, node, outcome, time.monotonic())
+        began = running.first_event_at is not None
+        now = time.monotonic()
+        aside = self._policy.record(attempt.experiment, node, outcome, now, began=began)
         if isinstance(outcome, Failed) and self._policy.is_suspect(attempt.experiment):
             outcome = replace(outcome, message=outcome.message + _SUSPECT)
         facts = {**running_facts(running, self._plan.spec.bench.name), **ended.facts}

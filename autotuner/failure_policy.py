@@ -29,7 +29,7 @@ __all__ = ["FailurePolicy"]
 
 _SET_ASIDE_S = 1800.0
 _NODE_STRIKES = 3
-_MOST_DIRTY_SLOTS = 5
+_MOST_FALSE_STARTS = 5
 _ONE_BLOW_S = 30.0
 """What a node loses within so long is one event, however many attempts it takes."""
 
@@ -93,7 +93,7 @@ class FailurePolicy:
         self._in_a_row: list[_Failure] = []
         """Since the last completed experiment, in order of their ends."""
         self._tries: dict[str, int] = {}
-        self._dirty_on: dict[str, list[str]] = {}
+        self._never_began_on: dict[str, list[str]] = {}
         self._failed_on: dict[str, set[str]] = {}
         self._lacking: dict[str, set[str]] = {}
         """Nodes that lack what the experiment needs: there it would fail again."""
@@ -104,12 +104,19 @@ class FailurePolicy:
         self._aside_until: dict[str, float] = {}
 
     def record(
-        self, experiment: Experiment, node: Node, outcome: Outcome, now_s: float
+        self,
+        experiment: Experiment,
+        node: Node,
+        outcome: Outcome,
+        now_s: float,
+        *,
+        began: bool = True,
     ) -> frozenset[str]:
         """Take note of an attempt's end.
 
         Args:
             now_s: Any clock that never goes back.
+            began: Whether the attempt gave any sign of life.
 
         Returns:
             Ids of the nodes that are set aside because of it.
@@ -123,21 +130,24 @@ class FailurePolicy:
             blamed = self._doubted.pop(experiment.id, set()) - {node.id}
             return self._strike(blamed, experiment, now_s)
         if isinstance(outcome, Failed):
-            return self._record_failure(_Failure(experiment, node, outcome, now_s))
+            return self._record_failure(_Failure(experiment, node, outcome, now_s), began)
         return frozenset()
 
-    def _record_failure(self, failure: _Failure) -> frozenset[str]:
+    def _record_failure(self, failure: _Failure, began: bool) -> frozenset[str]:
         id_, node, kind = failure.experiment.id, failure.node, failure.failed.kind
         if kind is FailureKind.DIRTY_GPU:
             # It never started, and the slot is out of use: this says nothing of anything else.
-            self._dirty_on.setdefault(id_, []).append(node.id)
+            self._never_began_on.setdefault(id_, []).append(node.id)
             return frozenset()
         self._in_a_row.append(failure)
-        self._tries[id_] = self._tries.get(id_, 0) + 1
+        if kind.is_loss and not began:  # sent to a node that was gone already
+            self._never_began_on.setdefault(id_, []).append(node.id)
+        else:
+            self._tries[id_] = self._tries.get(id_, 0) + 1
         self._failed_on.setdefault(id_, set()).add(node.id)
         if kind.retry is Retry.ELSEWHERE:
             self._lacking.setdefault(id_, set()).add(node.id)
-        if kind.is_loss:
+        if kind.is_loss and began:
             self._lost_on.setdefault(id_, set()).add(node.host)
         if kind in _OF_THE_NODE:
             return self._strike({node.id}, failure.experiment, failure.at_s)
@@ -168,7 +178,7 @@ class FailurePolicy:
             return False
         if self._tries.get(experiment.id, 0) >= self._max_attempts:
             return False
-        if len(self._dirty_on.get(experiment.id, ())) > _MOST_DIRTY_SLOTS:
+        if len(self._never_began_on.get(experiment.id, ())) > _MOST_FALSE_STARTS:
             return False
         match outcome.kind.retry:
             case Retry.NEVER:
@@ -194,7 +204,7 @@ class FailurePolicy:
         One that lacks what it needs is worse than one set aside.
         """
         id_ = experiment.id
-        avoided = self._failed_on.get(id_, set()).union(self._dirty_on.get(id_, ()))
+        avoided = self._failed_on.get(id_, set()).union(self._never_began_on.get(id_, ()))
         lacking = self._lacking.get(id_, set())
         kept = [n for n in nodes if not self._is_aside(n.id, now_s)]
         for among, without in (

@@ -64,6 +64,6 @@ def close_torn_attempts(plan: Plan, store: ResultStore) -> None:
 
 def _failed_for_good(attempts: Iterable[EndedAttempt]) -> bool:
     failed = [attempt for attempt in attempts if attempt.failure is not None]
-    lost_on = {a.host for a in failed if a.failure is not None and a.failure.is_loss}
+    lost_on = {a.host for a in failed if a.began and a.failure and a.failure.is_loss}
     last = failed[-1].failure if failed else None
     return len(lost_on) >= 2 or (last is not None and last.permanent)

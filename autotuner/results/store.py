@@ -40,6 +40,8 @@ class EndedAttempt:
     failure: FailureKind | None
     """None for one that completed or was cancelled."""
     host: str | None
+    began: bool
+    """Whether it gave any sign of life."""
 
 
 class ResultStore:
@@ -152,7 +154,10 @@ class ResultStore:
     def ended_attempts(self) -> tuple[EndedAttempt, ...]:
         """Every attempt that has a row on disk, in no particular order."""
         rows = read_tables(self.paths.experiments, self._experiments)
-        columns = ["experiment_id", "attempt", "outcome", "failure_kind", "host"]
+        columns = [
+            *("experiment_id", "attempt", "outcome", "failure_kind", "host"),
+            "seconds_actor_start",
+        ]
         return tuple(
             EndedAttempt(
                 row["experiment_id"],
@@ -160,6 +165,7 @@ class ResultStore:
                 completed=row["outcome"] == "completed",
                 failure=FailureKind(row["failure_kind"]) if row["failure_kind"] else None,
                 host=row["host"],
+                began=row["seconds_actor_start"] is not None,
             )
             for row in rows.select(columns).to_pylist()
         )

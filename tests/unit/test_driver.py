@@ -299,7 +299,7 @@ def test_levels_without_a_measurement_say_why(study):
 @pytest.mark.parametrize("lost", [False, True])
 def test_a_failure_is_tried_again_if_it_may_pass_and_never_otherwise(study, kind, lost):
     event = AttemptLost(kind, "gone") if lost else failed(kind)
-    executor = Scripted(lambda order: [event])
+    executor = Scripted(lambda order: [PhaseStarted(Phase.PREFLIGHT), event])
     tiny = study(max_attempts=3)
     results = tiny.run(executor)
     tries = 3 if kind.retry is Retry.ANYWHERE else 1  # there is no elsewhere
@@ -333,9 +333,29 @@ def test_a_lost_attempt_keeps_its_levels_and_names_its_last_phase(study, kind):
 def test_an_attempt_lost_before_its_first_sign_has_no_start_time(study):
     tiny = study(max_attempts=1)
     results = tiny.run(Scripted(lambda order: [AttemptLost(FailureKind.ACTOR_LOST, "gone")]))
-    (row,) = rows(results.experiments)
-    assert row["seconds_actor_start"] is None
-    assert row["failure_phase"] == "preflight"
+    first, *_ = rows(results.experiments.sort_values("attempt"))
+    assert first["seconds_actor_start"] is None
+    assert first["failure_phase"] == "preflight"
+
+
+def test_an_attempt_sent_to_a_node_that_was_gone_already_costs_none(study):
+    """Ray takes seconds to notice; it says nothing about the configuration."""
+
+    def script(order):
+        if order.attempt.number <= 3:
+            return [AttemptLost(FailureKind.NODE_LOST, "gone")]
+        return completed(order)
+
+    executor = Scripted(script, TWO_NODES)
+    results = study(gpus=1, max_attempts=1).run(executor)
+    assert outcomes(results)[-1] == (4, "completed", None)
+    assert "suspect" not in str(results.experiments["failure_message"].tolist())
+
+
+def test_an_attempt_that_never_begins_is_not_sent_for_ever(study):
+    executor = Scripted(lambda order: [AttemptLost(FailureKind.NODE_LOST, "gone")])
+    study(max_attempts=1, give_up_after=0).run(executor)
+    assert len(executor.orders) == 6
 
 
 @pytest.mark.parametrize(
@@ -564,7 +584,8 @@ def test_what_the_node_lacks_is_not_sought_on_it_twice(study):
 
 
 def test_a_configuration_lost_on_two_hosts_is_suspect_and_not_tried_again(study):
-    executor = Scripted(lambda order: [AttemptLost(FailureKind.NODE_LOST, "gone")], TWO_NODES)
+    lost = [PhaseStarted(Phase.SERVER_START), AttemptLost(FailureKind.NODE_LOST, "gone")]
+    executor = Scripted(lambda order: lost, TWO_NODES)
     results = study(gpus=1, max_attempts=5).run(executor)
     assert outcomes(results) == [(n, "failed", "node_lost") for n in (1, 2)]
     messages = results.experiments.sort_values("attempt")["failure_message"].tolist()

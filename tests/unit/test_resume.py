@@ -27,9 +27,10 @@ class Folder:
         self.plan = plan(spec)
         self.store = ResultStore.create(spec.output, record_of(self.plan))
 
-    def ended(self, index, outcome, number=1, host="h1"):
+    def ended(self, index, outcome, number=1, host="h1", began=True):
         attempt = Attempt(self.plan.study_id, self.plan.experiments[index], number)
-        record_attempt(self.plan, self.store, attempt, outcome, facts={"host": host})
+        facts = {"host": host, "seconds_actor_start": 1.0 if began else None}
+        record_attempt(self.plan, self.store, attempt, outcome, facts=facts)
 
     def past(self, **options):
         past = past_of(self.plan, self.store, **{"retry_failed": False, **options})
@@ -92,6 +93,12 @@ def test_what_was_lost_on_two_hosts_is_given_up(folder):
 def test_what_was_lost_twice_on_one_host_may_be_the_host_s_fault(folder):
     folder.ended(0, failed(FailureKind.NODE_LOST))
     folder.ended(0, failed(FailureKind.ACTOR_LOST), number=2)
+    assert folder.past() == ([0, 1, 2], 0, 0)
+
+
+def test_what_never_began_was_not_lost_for_its_configuration(folder):
+    folder.ended(0, failed(FailureKind.NODE_LOST))
+    folder.ended(0, failed(FailureKind.NODE_LOST), number=2, host="h2", began=False)
     assert folder.past() == ([0, 1, 2], 0, 0)
 
 
