@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from autotuner.supervision.process_table import process_state
+
 __all__ = ["SIM_GPUS_VARIABLE", "SIM_MEMORY_BYTES", "hold", "holders", "make_devices", "visible"]
 
 SIM_GPUS_VARIABLE = "AUTOTUNER_SIM_GPUS"
@@ -61,9 +63,6 @@ def _size(entry: Path) -> int:
 
 
 def _start_ticks(pid: int) -> int | None:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
+    """Of a process that lives."""
+    process = process_state(pid)
+    return None if process is None or process.ended else process.start_ticks

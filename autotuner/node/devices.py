@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 
 from autotuner.node.gpus import GpuError, GpuProbe, GpuState
 
-__all__ = ["Devices"]
+__all__ = ["IDLE_BYTES", "Devices"]
 
 _POLL_S = 0.5
 _RECHECK_S = 5.0
-_IDLE_BYTES = 2**30
+IDLE_BYTES = 2**30
 """An idle device may hold so much: a display, a monitoring daemon, an MPS server."""
 _IDLE_PROCESS_BYTES = 100 * 2**20
 """Less than any CUDA context takes."""
@@ -109,7 +109,7 @@ def _wait(
 
 def _foreign(state: GpuState) -> bool:
     computing = any((p.memory_bytes or 0) > _IDLE_PROCESS_BYTES for p in state.processes)
-    return computing or state.memory_used_bytes > _IDLE_BYTES
+    return computing or state.memory_used_bytes > IDLE_BYTES
 
 
 def _described(state: GpuState) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from autotuner.engines.sim_devices import SIM_GPUS_VARIABLE, SIM_MEMORY_BYTES, holders
+from autotuner.supervision.process_table import process_name
 
 __all__ = ["GpuError", "GpuProbe", "GpuProcess", "GpuState", "gpu_probe"]
 
@@ -125,7 +126,7 @@ class _NvmlProbe(GpuProbe):
             found = self._nvml.nvmlDeviceGetComputeRunningProcesses(handle)
         except self._nvml.NVMLError:  # not supported here: the memory must do
             return ()
-        return tuple(GpuProcess(p.pid, _process_name(p.pid), p.usedGpuMemory) for p in found)
+        return tuple(GpuProcess(p.pid, process_name(p.pid), p.usedGpuMemory) for p in found)
 
 
 class _SimulatedProbe(GpuProbe):
@@ -156,11 +157,4 @@ class _SimulatedProbe(GpuProbe):
 
 
 def _known(held: Any) -> tuple[GpuProcess, ...]:
-    return tuple(GpuProcess(pid, _process_name(pid), size) for pid, size in held if pid)
-
-
-def _process_name(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:  # of another container
-        return "?"
+    return tuple(GpuProcess(pid, process_name(pid), size) for pid, size in held if pid)

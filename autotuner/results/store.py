@@ -175,8 +175,8 @@ class ResultStore:
 
         Their driver was killed.
         """
-        ended = {(attempt.experiment_id, attempt.number) for attempt in self.ended_attempts()}
-        return frozenset(self._attempts()) - ended
+        rows = result_files(self.paths.experiments)
+        return frozenset(self._attempts()) - {attempt_of(path.stem) for path in rows}
 
     def has_level(self, attempt: Attempt, level: Level) -> bool:
         """Whether the level's row is on disk."""

@@ -27,6 +27,7 @@ from autotuner.supervision.lease import (
     pid_namespace,
     root_lock,
 )
+from autotuner.supervision.process_table import process_state
 
 __all__ = ["Swept", "dead_leases", "sweep", "sweep_attempt"]
 
@@ -61,15 +62,6 @@ class _Claim:
     @property
     def of_this_boot(self) -> bool:
         return self.content.get("boot_id") == boot_id()
-
-
-@dataclass(frozen=True, slots=True)
-class _Process:
-    pid: int
-    session: int
-    start_ticks: int
-    ended: bool
-    """Waits to be reaped."""
 
 
 def sweep() -> tuple[Swept, ...]:
@@ -175,11 +167,11 @@ def _members(token: str, sessions: Mapping[int, int]) -> Iterator[int]:
 
 
 def _is_member(pid: int, token: str, sessions: Mapping[int, int]) -> bool:
-    process = _process(pid)
+    process = process_state(pid)
     if process is None or process.ended or pid == os.getpid():
         return False
     if process.session in sessions:
-        leader = _process(process.session)
+        leader = process_state(process.session)
         if leader is not None and leader.start_ticks == sessions[process.session]:
             return True
     return _carries(pid, token)
@@ -191,19 +183,6 @@ def _carries(pid: int, token: str) -> bool:
     except OSError:  # gone, or another user's
         return False
     return f"{LEASE_VARIABLE}={token}".encode() in variables
-
-
-def _process(pid: int) -> _Process | None:
-    """The process of this id now, or None."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    # The command's name may hold spaces and brackets; the fields start after the last.
-    fields = stat.rpartition(")")[2].split()
-    return _Process(
-        pid, session=int(fields[3]), start_ticks=int(fields[19]), ended=fields[0] in "ZX"
-    )
 
 
 def _kill(pid: int, token: str, sessions: Mapping[int, int]) -> None:

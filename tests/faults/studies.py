@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from faults.processes import MARK, ProcessWatch
+from faults.processes import MARK, ProcessWatch, eventually
 
 import autotuner
 from autotuner.execution.base import Executor
@@ -26,6 +26,7 @@ __all__ = [
     "FaultStudy",
     "carry_out",
     "command_line",
+    "drive_to_first_level",
     "is_marked",
     "output_of",
     "start_driver",
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 FAULTY = "faulty"
+PATIENCE_S = 120.0
+"""For a first level, which comes within seconds."""
 MARK_PARAMETER = f"env.{MARK}"
 MARK_COLUMN = f"param_env_{MARK}"
 Point = Mapping[str, object]
@@ -184,3 +187,16 @@ def start_driver(
 def output_of(study: FaultStudy) -> str:
     """The end of what the study's command has printed."""
     return study.path.with_suffix(".out").read_text(errors="replace")[-3000:]
+
+
+def drive_to_first_level(study: FaultStudy) -> subprocess.Popen[str]:
+    """Run the study's command, and return when a level is on disk."""
+    driver = start_driver(study)
+    levels = study.output / "levels"
+
+    def begun() -> bool:
+        assert driver.poll() is None, output_of(study)
+        return any(levels.glob("[!.]*.parquet"))
+
+    assert eventually(begun, PATIENCE_S)
+    return driver

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 from faults.matrix import Column, Row
-from faults.processes import ProcessWatch, Seen, eventually
+from faults.processes import ProcessWatch, Seen
 from faults.studies import (
-    FaultStudy,
     carry_out,
+    drive_to_first_level,
     is_marked,
     output_of,
     start_driver,
@@ -116,18 +115,6 @@ def test_a_process_that_is_killed_under_load_costs_one_attempt_at_most(
         ok = (kept["status"] == "ok").sum()
         row.check(Column.ROWS, ok >= 1, "ok", "the level before the kill is lost")
     row.settle()
-
-
-def drive_to_first_level(study: FaultStudy) -> subprocess.Popen[str]:
-    driver = start_driver(study)
-    levels = study.output / "levels"
-
-    def begun() -> bool:
-        assert driver.poll() is None, output_of(study)
-        return any(levels.glob("[!.]*.parquet"))
-
-    assert eventually(begun, PATIENCE_S)
-    return driver
 
 
 @pytest.mark.parametrize("row", ["driver killed"], indirect=True)

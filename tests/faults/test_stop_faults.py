@@ -12,8 +12,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from faults.matrix import Column, Row
-from faults.processes import ProcessWatch, eventually
-from faults.studies import FaultStudy, output_of, start_driver, workload, write_study
+from faults.processes import ProcessWatch
+from faults.studies import (
+    FaultStudy,
+    drive_to_first_level,
+    output_of,
+    start_driver,
+    workload,
+    write_study,
+)
 from faults.verdict import judge_processes, judge_resumed
 
 pytestmark = pytest.mark.ray
@@ -63,7 +70,8 @@ def test_a_study_that_is_stopped_keeps_its_results_and_goes_on_later(
         "timeouts": {"stop_s": 8.0},
     }
     study = write_study(tmp_path, watch, faulty=stubborn, healthy=1, changes=levels)
-    driver = drive_into_second_level(study)
+    driver = drive_to_first_level(study)
+    time.sleep(0.5)  # into the second level
     attempts, at = watch.attempts(), time.time()
     stop(study, driver)
     status = driver.wait(PATIENCE_S)
@@ -76,16 +84,3 @@ def test_a_study_that_is_stopped_keeps_its_results_and_goes_on_later(
     row.check(Column.ROWS, (kept["status"] == "ok").any(), "ok", "the first level is lost")
     judge_resumed(row, study, start_driver(study).wait(PATIENCE_S), output_of(study))
     row.settle()
-
-
-def drive_into_second_level(study: FaultStudy) -> subprocess.Popen[str]:
-    driver = start_driver(study)
-    levels = study.output / "levels"
-
-    def begun() -> bool:
-        assert driver.poll() is None, output_of(study)
-        return any(levels.glob("[!.]*.parquet"))
-
-    assert eventually(begun, PATIENCE_S)
-    time.sleep(0.5)
-    return driver

@@ -14,13 +14,12 @@ from autotuner.node.checkup.finding import (
     good,
     warning,
 )
+from autotuner.node.devices import IDLE_BYTES
 from autotuner.node.gpus import GpuError, GpuState, gpu_probe
 
 __all__ = ["gpus", "judge_count", "judge_missing_driver", "judge_use"]
 
 _GIB = 2**30
-_IDLE_BYTES = _GIB
-"""An idle device may hold so much: a display, a monitoring daemon, an MPS server."""
 _KERNEL_DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -87,7 +86,7 @@ def judge_use(device: GpuState) -> Finding:
         named = ", ".join(f"{process.pid} ({process.name})" for process in device.processes)
         fix = "Wait for a running study, else end these processes or keep Ray off this device."
         return warning(check, f"{read} by {named}", wanted, fix)
-    if device.memory_used_bytes > _IDLE_BYTES:
+    if device.memory_used_bytes > IDLE_BYTES:
         fix = "Find the process on the host: it cannot be seen from this container."
         return warning(check, f"{read} by nobody that can be seen", wanted, fix)
     return good(check, read, wanted)

@@ -10,9 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from autotuner.node.checkup.finding import CheckupOrder, Finding, good, warning
+from autotuner.supervision.process_table import process_name, process_state
 
 __all__ = ["judge_orphan", "make_orphan", "orphans", "state_after"]
 
@@ -42,7 +42,9 @@ def orphans(order: CheckupOrder) -> Iterator[Finding]:
     """Make an orphan that ends at once, and look what becomes of it."""
     del order
     orphan, parent = make_orphan()
-    yield judge_orphan(state_after(orphan, _PATIENCE_S), f"process {parent} ({_name(parent)})")
+    yield judge_orphan(
+        state_after(orphan, _PATIENCE_S), f"process {parent} ({process_name(parent)})"
+    )
 
 
 def judge_orphan(state: str | None, parent: str) -> Finding:
@@ -72,22 +74,6 @@ def state_after(pid: int, patience_s: float) -> str | None:
     """The letter of a process's state when patience is over; None as soon as it is gone."""
     deadline = time.monotonic() + patience_s
     # Its files are closed before it is a zombie, so that for a moment it still looks alive.
-    while (state := _state(pid)) is not None and time.monotonic() < deadline:
+    while (process := process_state(pid)) is not None and time.monotonic() < deadline:
         time.sleep(_POLL_S)
-    return state
-
-
-def _state(pid: int) -> str | None:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    # The name may hold spaces and brackets; the state follows the last one.
-    return stat.rpartition(")")[2].split()[0]
-
-
-def _name(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return "?"
+    return None if process is None else process.state

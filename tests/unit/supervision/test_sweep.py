@@ -10,6 +10,7 @@ import pytest
 from autotuner.supervision import sweep as sweep_module
 from autotuner.supervision.environment import LEASE_VARIABLE
 from autotuner.supervision.lease import LEASE_FILE, held_lease, lease_root
+from autotuner.supervision.process_table import process_state
 from autotuner.supervision.sweep import dead_leases, sweep
 
 OWNER = """\
@@ -133,7 +134,7 @@ def test_after_a_reboot_only_the_folder_is_removed(marked):
     started = subprocess.Popen(marked.python("time.sleep(600)"), start_new_session=True)
     try:
         lease = abandon("abc-a1", boot_id="an earlier one")
-        status = {"pid": started.pid, "start_ticks": sweep_module._process(started.pid).start_ticks}
+        status = {"pid": started.pid, "start_ticks": process_state(started.pid).start_ticks}
         (lease.folder / "server.status.json").write_text(json.dumps(status))
         assert [swept.ended for swept in sweep()] == [()]
         assert not lease.folder.exists()
