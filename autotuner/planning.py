@@ -149,7 +149,7 @@ def _grid(spec: StudySpec) -> Iterator[dict[str, Value]]:
 
 def _tolerant(spec: StudySpec) -> tuple[Workload, ...]:
     """The workloads with the share of failed requests that the constraints allow."""
-    allowed = [c.limit for c in spec.constraints if c.metric == "error_rate" and c.upper]
+    allowed = [c.limit for c in spec.judging.constraints if c.metric == "error_rate" and c.upper]
     return tuple(replace(w, max_error_rate=min(allowed, default=0.0)) for w in spec.workloads)
 
 

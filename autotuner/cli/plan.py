@@ -35,8 +35,8 @@ def print_plan(planned: Plan, console: Console) -> None:
     console.print(f"[bold]study {escape(spec.name)}[/]  id {planned.study_id}")
     if planned.simulated:
         console.print("[yellow]SIMULATED engine: the numbers say nothing about real hardware[/]")
-    console.print(f"objective: {spec.objective.describe()}")
-    for constraint in spec.constraints:
+    console.print(f"objective: {spec.judging.objective.describe()}")
+    for constraint in spec.judging.constraints:
         console.print(f"constraint: {constraint}")
     console.print(f"results: {spec.output}\n")
     for experiment in planned.experiments:

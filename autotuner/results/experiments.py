@@ -46,6 +46,8 @@ def experiment_row(
         "attempt_id": attempt.id,
         "attempt": attempt.number,
         "label": experiment.label,
+        "is_baseline": experiment.is_baseline,
+        "purpose": attempt.purpose.value,
     }
     point = {c.column: c.render(experiment.parameters.get(c.parameter)) for c in parameters}
     return {**planned, **facts, **identity, **_outcome_columns(outcome), **point}

@@ -64,9 +64,8 @@ class StudyResults:
 
     @cached_property
     def _ranking(self) -> Ranking:
-        return rank(
-            self.study.experiments, self._measured, self.study.objective, self.study.constraints
-        )
+        judging = self.study.judging
+        return rank(self.study.experiments, self._measured, judging.objective, judging.constraints)
 
 
 def load_results(path: str | Path, *, all_attempts: bool = False) -> StudyResults:

@@ -31,10 +31,13 @@ __all__ = [
 
 # 1: requests, levels and experiments as below.
 # 2: experiments have slot_fault, swept and seconds_postflight.
-SCHEMA_VERSION = 2
+# 3: requests have itl_s, output_chunks and output_tokens_asked, and cut ones an end; levels have
+#    counts, ITL, goodput, tokens per dollar and the load generator's CPU share; experiments have
+#    purpose, is_baseline and neighbours_mean.
+SCHEMA_VERSION = 3
 VERSION_KEY = b"autotuner.schema_version"
 
-DISTRIBUTIONS = ("ttft_s", "tpot_s", "e2e_latency_s")
+DISTRIBUTIONS = ("ttft_s", "tpot_s", "itl_s", "e2e_latency_s")
 """Columns of the request rows that a level row summarises with each of `STATISTICS`."""
 
 _UTC_US = pa.timestamp("us", tz="UTC")
@@ -61,8 +64,13 @@ REQUESTS = pa.schema(
         pa.field("ttft_s", pa.float64()),
         pa.field("tpot_s", pa.float64()),
         pa.field("e2e_latency_s", pa.float64()),
+        # Parquet calls a list's items "element"; with Arrow's "item" a file would not read back
+        # equal.
+        pa.field("itl_s", pa.list_(pa.field("element", pa.float32()))),
         pa.field("input_tokens", pa.int32()),
         pa.field("output_tokens", pa.int32()),
+        pa.field("output_tokens_asked", pa.int32()),
+        pa.field("output_chunks", pa.int32()),
         pa.field("reasoning_tokens", pa.int32()),
         pa.field("error_code", pa.int32()),
         pa.field("error_message", pa.string()),
@@ -89,14 +97,24 @@ LEVELS = pa.schema(
         pa.field("requests_completed", pa.int32()),
         pa.field("requests_failed", pa.int32()),
         pa.field("requests_cut", pa.int32()),
+        pa.field("requests_short", pa.int32()),
         pa.field("error_rate", pa.float64()),
         pa.field("input_tokens_mean", pa.float64()),
         pa.field("output_tokens_mean", pa.float64()),
+        pa.field("output_tokens_cut", pa.float64()),
         pa.field("output_throughput_tok_s", pa.float64()),
         pa.field("total_throughput_tok_s", pa.float64()),
         pa.field("output_throughput_tok_s_per_gpu", pa.float64()),
+        pa.field("output_tokens_per_usd", pa.float64()),
         pa.field("requests_per_s", pa.float64()),
+        pa.field("request_slos", pa.string()),
+        pa.field("goodput_requests", pa.int32()),
+        pa.field("goodput_share", pa.float64()),
+        pa.field("goodput_requests_per_s", pa.float64()),
+        *(pa.field(f"{name}_count", pa.int64()) for name in DISTRIBUTIONS),
         *(pa.field(f"{name}_{s}", pa.float64()) for name in DISTRIBUTIONS for s in STATISTICS),
+        pa.field("client_processes", pa.int32()),
+        pa.field("client_cpu_share", pa.float64()),
         pa.field("simulated", pa.bool_(), nullable=False),
     ]
 )
@@ -117,6 +135,8 @@ _EXPERIMENT = [
     *_IDS,
     pa.field("attempt", pa.int32(), nullable=False),
     pa.field("label", pa.string(), nullable=False),
+    pa.field("is_baseline", pa.bool_(), nullable=False),
+    pa.field("purpose", pa.string(), nullable=False),
     pa.field("outcome", pa.string(), nullable=False),
     pa.field("failure_kind", pa.string()),
     pa.field("failure_phase", pa.string()),
@@ -133,7 +153,6 @@ _EXPERIMENT = [
     pa.field("node_id", pa.string()),
     pa.field("host", pa.string()),
     pa.field("gpus", pa.int32(), nullable=False),
-    # Parquet calls a list's items "element"; with Arrow's "item" a file would not read back equal.
     pa.field("gpu_ids", pa.list_(pa.field("element", pa.string()))),
     pa.field("gpu_model", pa.string()),
     pa.field("cpu_reserve", pa.int32(), nullable=False),
@@ -143,6 +162,7 @@ _EXPERIMENT = [
     pa.field("oom_score_adj", pa.int32()),
     pa.field("omp_num_threads", pa.string()),
     pa.field("concurrent_attempts", pa.int32()),
+    pa.field("neighbours_mean", pa.float64()),
     pa.field("swept", pa.string()),
     pa.field("slot_fault", pa.string()),
     pa.field("started_at", _UTC_US),

@@ -30,11 +30,15 @@ _SIMULATED = "some levels come from a simulated server and measure nothing"
 _UNITS = {
     "ttft_s": "s",
     "tpot_s": "s",
+    "itl_s": "s",
     "e2e_latency_s": "s",
     "output_throughput_tok_s": "tok/s",
     "total_throughput_tok_s": "tok/s",
     "output_throughput_tok_s_per_gpu": "tok/s/GPU",
+    "output_tokens_per_usd": "tok/USD",
     "requests_per_s": "req/s",
+    "goodput_requests_per_s": "req/s",
+    "goodput_share": "fraction",
     "error_rate": "fraction",
 }
 

@@ -6,18 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from functools import cache
+
+from pydantic import TypeAdapter
 
 from autotuner.errors import OutputError
-from autotuner.results.schema import (
-    SCHEMA_VERSION,
-    ParameterColumn,
-    ParameterType,
-    parameter_columns,
-)
+from autotuner.results.schema import SCHEMA_VERSION, ParameterColumn, parameter_columns
 from autotuner.spec.experiment import Experiment, content_id
-from autotuner.spec.objective import Constraint, Direction, Objective, Over
-from autotuner.spec.server import Value
+from autotuner.spec.judging import Judging
+from autotuner.spec.server import Footprint, ServerConfig, Value
 from autotuner.spec.study import StudySpec
 from autotuner.spec.workload import Level
 
@@ -32,11 +29,15 @@ class ExpectedExperiment:
     label: str
     parameters: Mapping[str, Value]
     levels: tuple[Level, ...]
-    """Every level that must be measured for the experiment to count."""
+    """Every level that must be measured for the experiment to count, each repeat by itself."""
     launch_command: str = ""
     """Shell line that starts this server by hand, secrets masked."""
     parts: Mapping[str, str] = field(default_factory=dict)
     """Hashes of what the id is a hash of: server, workloads, resources, bench."""
+    server: ServerConfig | None = None
+    """Secrets masked; None only where a test has no use for it."""
+    footprint: Footprint | None = None
+    is_baseline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,11 @@ class StudyRecord:
     created_at: datetime
     """With a time zone."""
     autotuner_version: str
-    objective: Objective
-    constraints: tuple[Constraint, ...]
+    judging: Judging
     parameters: tuple[ParameterColumn, ...]
     experiments: tuple[ExpectedExperiment, ...]
     """In plan order."""
+    description: str = ""
 
     @staticmethod
     def of(
@@ -64,11 +65,13 @@ class StudyRecord:
         study_id: str,
         created_at: datetime,
         autotuner_version: str,
+        servers: Mapping[str, ServerConfig] | None = None,
     ) -> StudyRecord:
         """The record of a planned study.
 
         Args:
             launch_commands: Experiment id -> shell line; may lack some.
+            servers: Experiment id -> its server, secrets masked; may lack some.
 
         Raises:
             PlanError: where two parameters would share a result column.
@@ -78,8 +81,7 @@ class StudyRecord:
             name=spec.name,
             created_at=created_at,
             autotuner_version=autotuner_version,
-            objective=spec.objective,
-            constraints=spec.constraints,
+            judging=spec.judging,
             parameters=parameter_columns(spec.axes),
             experiments=tuple(
                 ExpectedExperiment(
@@ -89,17 +91,22 @@ class StudyRecord:
                     e.levels,
                     launch_commands.get(e.id, ""),
                     _parts(e, spec),
+                    (servers or {}).get(e.id),
+                    e.footprint,
+                    e.is_baseline,
                 )
                 for e in experiments
             ),
+            description=spec.description,
         )
 
+    @property
+    def baseline(self) -> ExpectedExperiment | None:
+        """The experiment that the others are compared with, if the study has one."""
+        return next((e for e in self.experiments if e.is_baseline), None)
+
     def to_json(self) -> str:
-        content = {
-            "schema_version": SCHEMA_VERSION,
-            **asdict(self),
-            "created_at": self.created_at.isoformat(),
-        }
+        content = {"schema_version": SCHEMA_VERSION, **_adapter().dump_python(self, mode="json")}
         return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
     @staticmethod
@@ -107,12 +114,12 @@ class StudyRecord:
         """Read what `to_json` wrote.
 
         Raises:
-            OutputError: naming ``source``, for other content or a newer schema.
+            OutputError: naming ``source``, for other content or another schema.
         """
         try:
             content = json.loads(text)
-            version = content["schema_version"]
-        except (ValueError, KeyError, TypeError) as error:
+            version = content.pop("schema_version")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise OutputError(f"{source} is not a study record: {error!r}") from error
         if version != SCHEMA_VERSION:
             raise OutputError(
@@ -120,9 +127,14 @@ class StudyRecord:
                 "read it with the autotuner version that wrote it"
             )
         try:
-            return _record(content)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return _adapter().validate_python(content)
+        except ValueError as error:
             raise OutputError(f"{source} is not a study record: {error!r}") from error
+
+
+@cache
+def _adapter() -> TypeAdapter[StudyRecord]:
+    return TypeAdapter(StudyRecord)
 
 
 def _parts(experiment: Experiment, spec: StudySpec) -> dict[str, str]:
@@ -132,40 +144,3 @@ def _parts(experiment: Experiment, spec: StudySpec) -> dict[str, str]:
         "resources": content_id(asdict(experiment.footprint)),
         "bench": content_id(asdict(spec.bench)),
     }
-
-
-def _record(content: Mapping[str, Any]) -> StudyRecord:
-    return StudyRecord(
-        study_id=content["study_id"],
-        name=content["name"],
-        created_at=datetime.fromisoformat(content["created_at"]),
-        autotuner_version=content["autotuner_version"],
-        objective=_objective(content["objective"]),
-        constraints=tuple(Constraint(**constraint) for constraint in content["constraints"]),
-        parameters=tuple(
-            ParameterColumn(p["parameter"], p["column"], ParameterType(p["type"]))
-            for p in content["parameters"]
-        ),
-        experiments=tuple(
-            ExpectedExperiment(
-                e["id"],
-                e["label"],
-                e["parameters"],
-                tuple(Level(**level) for level in e["levels"]),
-                e["launch_command"],
-                e["parts"],
-            )
-            for e in content["experiments"]
-        ),
-    )
-
-
-def _objective(content: Mapping[str, Any]) -> Objective:
-    over = content["over"]
-    return Objective(
-        **{
-            **content,
-            "direction": Direction(content["direction"]),
-            "over": None if over is None else Over(over),
-        }
-    )

@@ -20,6 +20,7 @@ __all__ = [
     "FailureKind",
     "Outcome",
     "Phase",
+    "Purpose",
     "Retry",
     "Timeouts",
     "content_id",
@@ -196,6 +197,8 @@ class Experiment:
     server: ServerConfig
     workloads: tuple[Workload, ...]
     footprint: Footprint
+    is_baseline: bool = False
+    """Whether the others are compared with it."""
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -228,6 +231,17 @@ class Experiment:
         )
 
 
+class Purpose(StrEnum):
+    """Why an attempt is made."""
+
+    SEARCH = "search"
+    """The experiment has no complete measurement yet."""
+    CONFIRM = "confirm"
+    """A finalist is measured again on a fresh server."""
+    DRIFT_CHECK = "drift_check"
+    """The baseline is measured again at the end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """The n-th try of an experiment, counted from 1 over the life of the study's folder."""
@@ -235,6 +249,7 @@ class Attempt:
     study_id: str
     experiment: Experiment
     number: int
+    purpose: Purpose = Purpose.SEARCH
 
     @property
     def id(self) -> str:

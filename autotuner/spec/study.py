@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from autotuner.spec.experiment import Timeouts
-from autotuner.spec.objective import Constraint, Objective
+from autotuner.spec.judging import Judging
 from autotuner.spec.server import CpuPlan, Model, Value, spelled
 from autotuner.spec.workload import Workload
 
@@ -47,6 +47,8 @@ class BenchConfig:
     name: str = "genai-bench"
     executable: str | None = None
     """Program on the node; None means the load generator's own search."""
+    workers: int = 0
+    """Processes that send requests beside the one that collects; 0: one process does both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +131,7 @@ class StudySpec:
     model: Model
     axes: tuple[Axis, ...]
     workloads: tuple[Workload, ...]
-    objective: Objective
-    constraints: tuple[Constraint, ...] = ()
+    judging: Judging
     exclusions: tuple[Exclusion, ...] = ()
     launcher: str = "process"
     bench: BenchConfig = field(default_factory=BenchConfig)
@@ -140,6 +141,12 @@ class StudySpec:
     """Attempts per experiment, the first included; how it failed decides about the second."""
     give_up_after: int = 3
     """So many experiments that fail alike stop the study; 0: none do."""
+    baseline: Mapping[str, Value] | None = field(default_factory=dict)
+    """The point that all others are compared with; empty: the engine's defaults. None: none."""
+    order_seed: int | None = 0
+    """Experiments and levels run in an order drawn with this seed; None: in plan order."""
+    warnings: tuple[str, ...] = ()
+    """What the reader of the file changed or left out, one sentence each."""
     output: Path = Path("results")
     """Folder that will hold the results, absolute."""
     description: str = ""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autotuner.spec.experiment import Timeouts
+from autotuner.spec.judging import Judging
 from autotuner.spec.names import LAUNCHERS, LOAD_GENERATORS
 from autotuner.spec.server import CpuPlan
 from autotuner.spec.source_lines import Loc, read_source
@@ -91,8 +92,8 @@ class _StudyReader:
         )
         space = self._space()
         name = self._name()
+        constraints = read_constraints(data.get("constraints"), problems, resources.gpus)
         optional: dict[str, Any] = {
-            "constraints": read_constraints(data.get("constraints"), problems, resources.gpus),
             "exclusions": read_exclusions(data.get("exclude"), problems, space),
             "launcher": self._launcher(),
             "bench": self._bench(),
@@ -104,8 +105,9 @@ class _StudyReader:
         }
         if problems or engine is None or model is None or workloads is None or objective is None:
             raise problems.error()
+        judging = Judging(objective, constraints)
         return StudySpec(
-            name, engine, model, space.axes, workloads, objective, resources=resources, **optional
+            name, engine, model, space.axes, workloads, judging, resources=resources, **optional
         )
 
     def _check_keys(self) -> None:

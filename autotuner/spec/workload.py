@@ -45,14 +45,19 @@ class Workload:
     """Parameters sent with each request, e.g. ``{"temperature": 0.0}``."""
     warmup_requests: int | None = None
     """Requests sent and discarded before the first level; None means the highest concurrency."""
-
+    repeats: int = 1
+    """How often each level is measured on the same server."""
     max_error_rate: float = 0.0
     """Share of failed requests up to which a level counts as measured; the plan takes it from
     the study's constraint on ``error_rate``."""
 
     @property
     def levels(self) -> tuple[Level, ...]:
-        return tuple(Level(self.name, self.scenario, c) for c in self.concurrency)
+        return tuple(
+            Level(self.name, self.scenario, concurrency, repeat)
+            for repeat in range(self.repeats)
+            for concurrency in self.concurrency
+        )
 
     @property
     def typical_tokens(self) -> tuple[int, int]:
@@ -80,4 +85,10 @@ class Level:
     repeat: int = 0
 
     def __str__(self) -> str:
-        return f"{self.workload} {self.scenario} c={self.concurrency}"
+        again = f" repeat {self.repeat + 1}" if self.repeat else ""
+        return f"{self.workload} {self.scenario} c={self.concurrency}{again}"
+
+    @property
+    def of_all_repeats(self) -> Level:
+        """The level that stands for all of its repeats."""
+        return Level(self.workload, self.scenario, self.concurrency)

@@ -1,0 +1,52 @@
+"""How a study's results are judged: objective, limits, prices, and how sure one must be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from autotuner.spec.objective import Constraint, Objective
+
+__all__ = ["Condition", "Judging", "RequestSlo"]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSlo:
+    """A limit that a single request keeps or misses; goodput counts those that keep all."""
+
+    metric: str
+    """``ttft_s``, ``tpot_s`` or ``e2e_latency_s``."""
+    limit_s: float
+
+    def __str__(self) -> str:
+        return f"{self.metric} <= {self.limit_s:g}"
+
+
+class Condition(StrEnum):
+    """Circumstances of a measurement: rows that differ in one are not compared by default."""
+
+    ENGINE_VERSION = "engine_version"
+    GPU_MODEL = "gpu_model"
+    NICE = "nice"
+    NEIGHBOURS = "neighbours"
+    """Whether other attempts of the study ran on the node under load."""
+    BENCH_VERSION = "bench_version"
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """Everything that decides about results once they are measured.
+
+    A change of it needs no new measurement, but for those that settle what was decided before.
+    """
+
+    objective: Objective
+    constraints: tuple[Constraint, ...] = ()
+    request_slos: tuple[RequestSlo, ...] = ()
+    usd_per_gpu_hour: float | None = None
+    minimal_effect: float = 0.02
+    """A difference below this fraction does not matter to the user."""
+    finalist_servers: int = 5
+    """On so many fresh servers, at most, a finalist is measured."""
+    compare_across: frozenset[Condition] = frozenset()
+    """Circumstances that may differ between rows that are compared."""
