@@ -16,12 +16,16 @@ from autotuner.execution.base import Executor
 from autotuner.node.events import AttemptOrder
 from autotuner.planning import plan
 from autotuner.spec.experiment import Attempt, Timeouts
-from autotuner.spec.objective import Direction, Objective, Over
+from autotuner.spec.judging import Judging
+from autotuner.spec.objective import Constraint, Direction, Objective, Over
 from autotuner.spec.server import CpuPlan, Model, Value
 from autotuner.spec.study import Axis, BenchConfig, EngineConfig, Resources, StudySpec
 from autotuner.spec.workload import StopRule, Workload
 
 AT_ONCE: Mapping[str, Value] = {"time-scale": 0.05}
+THROUGHPUT = Objective(
+    "maximize_throughput", "output_throughput_tok_s", Direction.MAXIMIZE, over=Over.BEST
+)
 PATIENCE_S = 60.0
 """An upper bound on waits that end as soon as something has happened; no test takes it."""
 
@@ -33,6 +37,7 @@ def chat(
     seconds: float = 3600.0,
     requests: int | None = 3,
     warmup_requests: int = 1,
+    repeats: int = 1,
 ) -> Workload:
     return Workload(
         name,
@@ -40,6 +45,7 @@ def chat(
         tuple(concurrency),
         StopRule(seconds, requests),
         warmup_requests=warmup_requests,
+        repeats=repeats,
     )
 
 
@@ -53,8 +59,17 @@ def spec(
     command: Sequence[str] = (),
     gpus: int | None = 0,
     cpus: CpuPlan | None = None,
+    objective: Objective = THROUGHPUT,
+    constraints: Sequence[Constraint] = (),
+    baseline: Mapping[str, Value] | None = None,
+    order_seed: int | None = None,
     **changes: object,
 ) -> StudySpec:
+    """A study; a ``judging`` among the changes replaces ``objective`` and ``constraints``.
+
+    Without a baseline and in plan order unless asked otherwise, so that a test knows which
+    experiments there are, and which comes first.
+    """
     fields: dict[str, object] = {
         "name": "tiny",
         "model": Model("/models/tiny", "/models/tiny"),
@@ -63,9 +78,9 @@ def spec(
             for name, values in (axes or {}).items()
         ),
         "workloads": (chat(),),
-        "objective": Objective(
-            "throughput", "output_throughput_tok_s", Direction.MAXIMIZE, over=Over.BEST
-        ),
+        "judging": Judging(objective, tuple(constraints)),
+        "baseline": baseline,
+        "order_seed": order_seed,
         "bench": BenchConfig("closed-loop"),
         "resources": Resources(gpus, cpus or CpuPlan()),
         "timeouts": Timeouts(start_s=3600.0, warmup_s=3600.0, level_grace_s=10.0, stop_s=5.0),
