@@ -15,6 +15,7 @@ from autotuner.engines.base import Engine
 from autotuner.engines.registry import load_engine
 from autotuner.errors import PlanError
 from autotuner.spec.experiment import Experiment, content_id
+from autotuner.spec.ordering import drawn
 from autotuner.spec.server import (
     Footprint,
     ServerConfig,
@@ -31,7 +32,7 @@ from autotuner.spec.study import (
     StudySpec,
 )
 from autotuner.spec.workload import Workload
-from autotuner.supervision.environment import is_secret_name
+from autotuner.supervision.environment import MASK, is_secret_name
 
 __all__ = ["Dropped", "Duplicate", "Plan", "plan"]
 
@@ -72,6 +73,23 @@ class Plan:
     def levels(self) -> int:
         return sum(len(experiment.levels) for experiment in self.experiments)
 
+    @property
+    def baseline(self) -> Experiment | None:
+        """The experiment that the others are compared with."""
+        return next((e for e in self.experiments if e.is_baseline), None)
+
+    @property
+    def in_order(self) -> tuple[Experiment, ...]:
+        """The experiments as they are started: the baseline, then the rest in random order.
+
+        What changes slowly while a study runs, such as a clock that heats down, would otherwise
+        look like an effect of the parameter that varies slowest.
+        """
+        if self.spec.order_seed is None:
+            return self.experiments
+        random = drawn(self.experiments, self.spec.order_seed, lambda experiment: experiment.id)
+        return tuple(sorted(random, key=lambda experiment: not experiment.is_baseline))
+
     def command(self, experiment: Experiment) -> list[str]:
         """The server's argument list, with ``{port}`` and ``{served_name}`` left open."""
         return load_engine(experiment.server.engine).command(
@@ -90,6 +108,12 @@ class Plan:
             for key, value in environment.items()
         ]
 
+    def shown_server(self, experiment: Experiment) -> ServerConfig:
+        """The server, secrets masked."""
+        server = experiment.server
+        shown = {n: MASK if is_secret_name(n) else v for n, v in server.environment.items()}
+        return replace(server, environment=shown)
+
     def launch_command(self, experiment: Experiment) -> str:
         """A shell line that starts this server by hand, secrets masked."""
         server = experiment.server
@@ -103,12 +127,14 @@ class Plan:
 
         A server start of 60 s and a load generator's boot of 10 s per workload are assumed.
         """
-        load_s = sum(w.stop.seconds * len(w.concurrency) for w in experiment.workloads)
+        load_s = sum(w.stop.seconds * len(w.levels) for w in experiment.workloads)
         return _ASSUMED_START_S + _ASSUMED_BENCH_BOOT_S * len(experiment.workloads) + load_s
 
 
 def plan(spec: StudySpec) -> Plan:
-    """Turn a study into its experiments, in grid order (the last axis varies fastest).
+    """Turn a study into its experiments: the baseline, then the grid, its last axis fastest.
+
+    A point of the grid that starts the baseline's server is the baseline.
 
     Raises:
         PlanError: an engine that does not exist, a parallel size that is none, or a search
@@ -123,7 +149,7 @@ def plan(spec: StudySpec) -> Plan:
         if (reason := _excluded(spec, parameters)) is not None:
             dropped.append(Dropped(parameters, reason))
             continue
-        experiment = _experiment(spec, engine, workloads, parameters, index=len(experiments))
+        experiment = _experiment(spec, engine, workloads, parameters)
         if experiment.id in experiments:
             duplicates.append(Duplicate(parameters, experiments[experiment.id]))
         else:
@@ -133,12 +159,18 @@ def plan(spec: StudySpec) -> Plan:
             f"study {spec.name!r}: all {len(dropped)} combinations are excluded; "
             f"the last one because: {dropped[-1].reason}. Loosen the rules under 'exclude'"
         )
+    if spec.baseline is not None:
+        baseline = _experiment(spec, engine, workloads, spec.baseline)
+        baseline = replace(experiments.get(baseline.id, baseline), is_baseline=True)
+        experiments = {baseline.id: baseline} | experiments | {baseline.id: baseline}
+    numbered = [replace(e, index=index) for index, e in enumerate(experiments.values())]
+    by_id = {experiment.id: experiment for experiment in numbered}
     return Plan(
         spec=spec,
-        study_id=content_id([spec.name, *experiments], length=8),
-        experiments=tuple(experiments.values()),
+        study_id=content_id([spec.name, *by_id], length=8),
+        experiments=tuple(numbered),
         dropped=tuple(dropped),
-        duplicates=tuple(duplicates),
+        duplicates=tuple(replace(d, same_as=by_id[d.same_as.id]) for d in duplicates),
     )
 
 
@@ -158,8 +190,6 @@ def _experiment(
     engine: Engine,
     workloads: tuple[Workload, ...],
     parameters: Mapping[str, Value],
-    *,
-    index: int,
 ) -> Experiment:
     flags = {**spec.engine.flags}
     environment = {**spec.engine.environment}
@@ -182,7 +212,7 @@ def _experiment(
     footprint = Footprint(gpus_per_node=gpus, cpus=spec.resources.cpus)
     return Experiment(
         id=Experiment.id_of(server, workloads, footprint, asdict(spec.bench)),
-        index=index,
+        index=0,  # once all are known
         parameters=dict(parameters),
         server=server,
         workloads=workloads,

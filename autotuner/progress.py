@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from autotuner.planning import Plan
 from autotuner.results.levels import LevelResult
-from autotuner.spec.experiment import Attempt, Outcome, Phase
+from autotuner.spec.experiment import Attempt, Experiment, Outcome, Phase, Purpose
+from autotuner.spec.workload import Level
 
 __all__ = [
     "AttemptFinished",
@@ -15,6 +16,7 @@ __all__ = [
     "LevelFinished",
     "NodeSetAside",
     "PhaseEntered",
+    "RoundStarted",
     "SlotFreed",
     "SlotQuarantined",
     "StudyEnded",
@@ -35,9 +37,20 @@ class StudyStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundStarted:
+    """Everything has been measured; these are measured once more, on fresh servers."""
+
+    experiments: tuple[Experiment, ...]
+    purpose: Purpose
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptStarted:
     attempt: Attempt
     host: str
+    levels: tuple[Level, ...] = ()
+    """In the order in which they will run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +112,7 @@ class StudyEnded:
 
 StudyEvent = (
     StudyStarted
+    | RoundStarted
     | AttemptStarted
     | AttemptWaiting
     | PhaseEntered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -54,6 +55,7 @@ def running_facts(running: Running, bench: str) -> dict[str, object]:
         "gpu_model": node.gpu_model if running.slot.gpus else None,
         "bench": bench,
         "concurrent_attempts": running.neighbours,
+        "neighbours_mean": running.neighbours_mean(time.monotonic()),
         "seconds_actor_start": None if first is None else first - running.submitted_at,
         "ended_at": datetime.now(UTC),
     }

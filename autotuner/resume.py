@@ -20,7 +20,7 @@ class Past:
     """The plan, divided by what is on disk."""
 
     to_do: tuple[Experiment, ...]
-    """In plan order."""
+    """In the order of their start."""
     reused: int
     """Experiments with a completed attempt."""
     given_up: int
@@ -43,7 +43,7 @@ def past_of(plan: Plan, store: ResultStore, *, retry_failed: bool) -> Past:
     completed = {id_ for id_, ended in attempts.items() if any(a.completed for a in ended)}
     failed = {id_ for id_, ended in attempts.items() if _failed_for_good(ended)} - completed
     settled = completed if retry_failed else completed | failed
-    to_do = tuple(e for e in plan.experiments if e.id not in settled)
+    to_do = tuple(e for e in plan.in_order if e.id not in settled)
     ids = {experiment.id for experiment in plan.experiments}
     given_up = 0 if retry_failed else len(failed & ids)
     return Past(to_do, reused=len(completed & ids), given_up=given_up)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from autotuner.execution.base import Slot
 from autotuner.node.events import AttemptOrder
-from autotuner.spec.experiment import Attempt, Phase
+from autotuner.spec.experiment import Attempt, Cancelled, Failed, FailureKind, Outcome, Phase
 
 __all__ = ["Running"]
 
+_OVERDUE = "the attempt outlived all its time-outs"
 _OVERDUE_SLACK_S = 120.0
 _STOP_PATIENCE_S = 5.0
 """How long a stopped attempt may take to end in order before it is killed."""
@@ -33,10 +34,54 @@ class Running:
     has_measured: bool = False
     """Whether a level of it has a valid measurement."""
     stopping_since: float | None = None
+    load_since: float | None = None
+    _neighbours_now: int = 0
+    _neighbours_seen_at: float = 0.0
+    _neighbour_s: float = 0.0
+    """Seconds under load, times the neighbours that it had."""
 
     @property
     def attempt(self) -> Attempt:
         return self.order.attempt
+
+    def enter(self, phase: Phase, now: float) -> None:
+        self.phase = phase
+        if phase is Phase.LOAD:
+            self.load_since = self._neighbours_seen_at = now
+
+    def see_neighbours(self, count: int, now: float) -> None:
+        """From now on, so many other attempts of this study are on the node."""
+        if self.load_since is not None:
+            self._neighbour_s += self._neighbours_now * (now - self._neighbours_seen_at)
+        self._neighbours_now, self._neighbours_seen_at = count, now
+
+    def neighbours_mean(self, now: float) -> float | None:
+        """Neighbours under load, averaged over time; None before the load."""
+        if self.load_since is None or now <= self.load_since:
+            return None
+        self.see_neighbours(self._neighbours_now, now)
+        return self._neighbour_s / (now - self.load_since)
+
+    def outcome_of_end(self, outcome: Outcome, why_ending: str | None) -> Outcome:
+        """What an attempt that says it ended so has come to.
+
+        Args:
+            why_ending: Why the study ends; None while it goes on.
+        """
+        if not isinstance(outcome, Cancelled) or why_ending is not None:
+            return outcome
+        if self.stopping_since is not None:
+            return Failed(FailureKind.SERVER_HUNG, self.phase, _OVERDUE)
+        # The driver did not want it: the node has given it up.
+        return Failed(FailureKind.ACTOR_LOST, self.phase, outcome.reason)
+
+    def outcome_of_loss(self, kind: FailureKind, message: str, why_ending: str | None) -> Outcome:
+        """What an attempt that was lost has come to."""
+        if why_ending is not None:
+            return Cancelled(why_ending)
+        if self.stopping_since is not None:
+            kind, message = FailureKind.SERVER_HUNG, _OVERDUE
+        return Failed(kind, self.phase, message)
 
     def is_overdue(self, now: float) -> bool:
         """Whether the node has missed all of its own deadlines.

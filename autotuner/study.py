@@ -89,6 +89,7 @@ def record_of(planned: Plan) -> StudyRecord:
         planned.spec,
         planned.experiments,
         launch_commands={e.id: planned.launch_command(e) for e in planned.experiments},
+        servers={e.id: planned.shown_server(e) for e in planned.experiments},
         study_id=planned.study_id,
         created_at=datetime.now(UTC),
         autotuner_version=__version__,

@@ -63,12 +63,13 @@ def spec(
     constraints: Sequence[Constraint] = (),
     baseline: Mapping[str, Value] | None = None,
     order_seed: int | None = None,
+    finalist_servers: int = 1,
     **changes: object,
 ) -> StudySpec:
     """A study; a ``judging`` among the changes replaces ``objective`` and ``constraints``.
 
-    Without a baseline and in plan order unless asked otherwise, so that a test knows which
-    experiments there are, and which comes first.
+    Without a baseline, without repeats and in plan order unless asked otherwise, so that a test
+    knows which attempts there are, and which comes first.
     """
     fields: dict[str, object] = {
         "name": "tiny",
@@ -78,7 +79,7 @@ def spec(
             for name, values in (axes or {}).items()
         ),
         "workloads": (chat(),),
-        "judging": Judging(objective, tuple(constraints)),
+        "judging": Judging(objective, tuple(constraints), finalist_servers=finalist_servers),
         "baseline": baseline,
         "order_seed": order_seed,
         "bench": BenchConfig("closed-loop"),

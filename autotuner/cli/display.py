@@ -19,6 +19,7 @@ from autotuner.progress import (
     LevelFinished,
     NodeSetAside,
     PhaseEntered,
+    RoundStarted,
     SlotFreed,
     SlotQuarantined,
     StudyEnded,
@@ -26,7 +27,16 @@ from autotuner.progress import (
     StudyStarted,
 )
 from autotuner.results.levels import LevelResult, LevelStatus
-from autotuner.spec.experiment import Attempt, Cancelled, Completed, Failed, Outcome, Phase
+from autotuner.spec.experiment import (
+    Attempt,
+    Cancelled,
+    Completed,
+    Failed,
+    Outcome,
+    Phase,
+    Purpose,
+)
+from autotuner.spec.workload import Level
 
 __all__ = ["Progress", "output_console", "progress_display"]
 
@@ -64,6 +74,8 @@ class Progress:
     def __init__(self) -> None:
         self._total = self._done = self._failed = 0
         self._running: dict[str, tuple[str, str]] = {}
+        self._levels: dict[str, tuple[Level, ...]] = {}
+        """Of each running attempt, in the order in which they run."""
         self._started_at = time.monotonic()
         self._measured_here = 0
 
@@ -72,23 +84,26 @@ class Progress:
             case StudyStarted(plan=plan, reused=reused, given_up=given_up):
                 self._total, self._done, self._failed = len(plan.experiments), reused, given_up
                 self._started_at = time.monotonic()
-            case AttemptStarted(attempt=attempt):
+            case AttemptStarted(attempt=attempt, levels=levels):
                 self._running[attempt.id] = (attempt.experiment.label, "starting")
+                self._levels[attempt.id] = levels
             case PhaseEntered(attempt=attempt, phase=Phase.LOAD):
                 self._loading(attempt, 0)
             case PhaseEntered(attempt=attempt, phase=phase):
                 self._running[attempt.id] = (attempt.experiment.label, _spoken(phase.value))
             case LevelFinished(attempt=attempt, result=result):
-                self._loading(attempt, attempt.experiment.levels.index(result.level) + 1)
+                self._loading(attempt, self._levels[attempt.id].index(result.level) + 1)
             case AttemptFinished(attempt=attempt, outcome=outcome, will_retry=will_retry):
                 self._running.pop(attempt.id, None)
+                del self._levels[attempt.id]
+                if attempt.purpose is not Purpose.SEARCH:
+                    return  # counted before
                 self._done += isinstance(outcome, Completed)
                 self._failed += isinstance(outcome, Failed) and not will_retry
                 self._measured_here += not (will_retry or isinstance(outcome, Cancelled))
 
     def _loading(self, attempt: Attempt, index: int) -> None:
-        """Levels run in the plan's order, so the next one is the current one."""
-        levels = attempt.experiment.levels
+        levels = self._levels[attempt.id]
         state = "stopping the server"
         if index < len(levels):
             state = f"level {index + 1}/{len(levels)}: {levels[index]}"
@@ -99,7 +114,8 @@ class Progress:
         match event:
             case StudyStarted(plan=plan, reused=reused, given_up=given_up, dashboard=dashboard):
                 levels = plan.levels // len(plan.experiments)
-                yield f"{len(plan.experiments)} experiments x {levels} levels"
+                baseline = ", the baseline among them" if plan.baseline else ""
+                yield f"{len(plan.experiments)} experiments x {levels} levels{baseline}"
                 if plan.simulated:
                     yield "[yellow]SIMULATED engine: says nothing about real hardware[/]"
                 if reused:
@@ -108,6 +124,12 @@ class Progress:
                     yield f"{given_up} failed for good before, not tried again (--retry-failed)"
                 if dashboard:
                     yield f"Ray dashboard: {dashboard}"
+            case RoundStarted(experiments=experiments, purpose=Purpose.DRIFT_CHECK, why=why):
+                label = escape(experiments[0].label)
+                yield f"[bold]drift check[/], {label} once more: {escape(why)}"
+            case RoundStarted(experiments=experiments, why=why):
+                labels = ", ".join(experiment.label for experiment in experiments)
+                yield f"[bold]again, on fresh servers[/]: {escape(labels)} ({escape(why)})"
             case AttemptStarted(attempt=attempt, host=host):
                 number = f", attempt {attempt.number}" if attempt.number > 1 else ""
                 yield f"{self._count(attempt.experiment.index)} started on {host}{number}: " + (

@@ -39,6 +39,7 @@ def print_plan(planned: Plan, console: Console) -> None:
     for constraint in spec.judging.constraints:
         console.print(f"constraint: {constraint}")
     console.print(f"results: {spec.output}\n")
+    print_warnings(planned, console)
     for experiment in planned.experiments:
         _print_experiment(planned, experiment, console)
     for duplicate in planned.duplicates:
@@ -55,8 +56,9 @@ def print_plan(planned: Plan, console: Console) -> None:
 
 def _print_experiment(planned: Plan, experiment: Experiment, console: Console) -> None:
     footprint, server = experiment.footprint, experiment.server
+    baseline = ", baseline" if experiment.is_baseline else ""
     console.print(
-        f"[bold]#{experiment.index + 1}[/] {experiment.id}  {escape(experiment.label)}  "
+        f"[bold]#{experiment.index + 1}[/] {experiment.id}  {escape(experiment.label)}{baseline}  "
         f"[dim]{footprint.gpus} GPUs, {footprint.cpus.reserve} CPUs, "
         f"{len(experiment.levels)} levels, about {_minutes(planned.estimated_s(experiment))}[/]"
     )
@@ -81,6 +83,7 @@ def _print_totals(planned: Plan, console: Console) -> None:
         f"about {_minutes(seconds)} one after the other, {gpu_hours:.1f} GPU-hours "
         "(every level at its time limit, and 60 s to start a server)"
     )
+    console.print(escape(_repeats(planned)))
     for workload in planned.spec.workloads:
         limit = f"{workload.stop.seconds:g} s"
         if workload.stop.requests is not None:
@@ -88,7 +91,31 @@ def _print_totals(planned: Plan, console: Console) -> None:
         console.print(
             f"workload {escape(workload.name)}: {escape(workload.scenario)} at concurrency "
             f"{', '.join(map(str, workload.concurrency))}, each for {limit}"
+            + (f", {workload.repeats} times on each server" if workload.repeats > 1 else "")
         )
+
+
+def print_warnings(planned: Plan, console: Console) -> None:
+    """What the reader of the file changed or left out."""
+    for warning in planned.spec.warnings:
+        console.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
+
+
+def _repeats(planned: Plan) -> str:
+    spec = planned.spec
+    servers = spec.judging.finalist_servers
+    order = (
+        "in plan order" if spec.order_seed is None else f"in random order, seed {spec.order_seed}"
+    )
+    again = "no finalist is measured again"
+    if servers > 1:
+        effect = f"{100 * spec.judging.minimal_effect:g} %"
+        again = (
+            f"then finalists on fresh servers, on up to {servers} each, until it is clear which "
+            f"is best or that they differ by less than {effect}"
+        )
+    drift = "; last the baseline once more" if planned.baseline else ""
+    return f"{order}; {again}{drift}"
 
 
 def _point(parameters: dict[str, Value] | object) -> str:

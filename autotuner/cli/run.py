@@ -18,6 +18,7 @@ from types import FrameType
 from rich.markup import escape
 
 from autotuner.cli.display import output_console, progress_display
+from autotuner.cli.plan import print_warnings
 from autotuner.cli.study_file import plan_of
 from autotuner.cli.tables import print_failures, print_ranking, print_winner
 from autotuner.progress import StudyEnded, StudyEvent
@@ -58,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     planned = plan_of(arguments.file)
     console = output_console()
+    print_warnings(planned, console)
     output = arguments.output or planned.spec.output
     end = StudyEnded(interrupted=False)
 

@@ -13,7 +13,7 @@ from autotuner.execution.base import Node, Slot
 from autotuner.spec.experiment import Experiment
 from autotuner.spec.server import Footprint
 
-__all__ = ["NodeUse", "fits_some_node", "place", "without"]
+__all__ = ["NodeUse", "does_not_fit", "fits_some_node", "place", "without"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,20 @@ class NodeUse:
 def fits_some_node(footprint: Footprint, nodes: Iterable[Node]) -> bool:
     """Whether an idle node of the cluster could hold the footprint."""
     return any(_fits(footprint, node, NodeUse()) for node in nodes)
+
+
+def does_not_fit(experiment: Experiment, nodes: Iterable[Node]) -> str:
+    """What the experiment needs, what the largest node has, and what to change."""
+    need = experiment.footprint
+    largest = max(nodes, key=lambda node: (node.gpus, node.cpus), default=None)
+    has = "the cluster has no node"
+    if largest is not None:
+        has = f"the largest node ({largest.host}) has {largest.gpus} GPUs and {largest.cpus} CPUs"
+    return (
+        f"experiment {experiment.id} ({experiment.label}) needs {need.gpus_per_node} GPUs and "
+        f"{need.cpus.reserve} CPUs on one node, but {has}. Set resources.gpus or resources.cpus, "
+        "remove the wide parallel sizes, or use a larger cluster (--address)"
+    )
 
 
 def without(nodes: Sequence[Node], lost: Iterable[Slot]) -> tuple[Node, ...]:

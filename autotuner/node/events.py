@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from autotuner.results.levels import LevelResult
 from autotuner.spec.experiment import Attempt, Outcome, Phase, Timeouts
+from autotuner.spec.ordering import drawn
 from autotuner.spec.study import BenchConfig
+from autotuner.spec.workload import Level, Workload
 
 __all__ = [
     "AttemptEnded",
@@ -17,6 +20,8 @@ __all__ = [
     "PhaseStarted",
     "SlotCleared",
 ]
+
+T = TypeVar("T")
 
 _PREFLIGHT_S = 120.0
 """Beyond the devices: leases of dead attempts, the load generator's version."""
@@ -29,14 +34,40 @@ class AttemptOrder:
     attempt: Attempt
     bench: BenchConfig
     timeouts: Timeouts
+    order_seed: int | None = None
+    """Levels run in an order drawn with this seed; None: in plan order."""
+
+    @property
+    def workloads(self) -> tuple[Workload, ...]:
+        """The workloads as they are run."""
+        return tuple(self._drawn(self.attempt.experiment.workloads, lambda w: w.name))
+
+    def levels_of(self, workload: Workload) -> tuple[Level, ...]:
+        """The workload's levels as they are run, each repeat in an order of its own.
+
+        A level that always followed the same other one would be measured with its leftovers.
+        """
+        levels = self._drawn(workload.levels, str)
+        return tuple(sorted(levels, key=lambda level: level.repeat))
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """All levels as they are run."""
+        return tuple(level for w in self.workloads for level in self.levels_of(w))
+
+    def _drawn(self, items: Sequence[T], key: Callable[[T], str]) -> Sequence[T]:
+        if self.order_seed is None:
+            return items
+        # By attempt, so that another server of the same experiment gets another order.
+        return drawn(items, self.order_seed, lambda item: f"{self.attempt.id} {key(item)}")
 
     @property
     def longest_s(self) -> float:
         """Seconds after which the node must have ended the attempt by itself."""
         times = self.timeouts
         workloads = self.attempt.experiment.workloads
-        boots_s = 300.0 * sum(len(w.concurrency) for w in workloads)
-        load_s = sum((w.stop.seconds + times.level_grace_s) * len(w.concurrency) for w in workloads)
+        boots_s = 300.0 * sum(len(w.levels) for w in workloads)
+        load_s = sum((w.stop.seconds + times.level_grace_s) * len(w.levels) for w in workloads)
         flights_s = _PREFLIGHT_S + 2 * times.device_s
         return (
             flights_s

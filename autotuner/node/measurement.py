@@ -134,8 +134,9 @@ class Measurement:
         self.phase = Phase.LOAD
         context = self._watched(context, server)
         started, load_s = time.monotonic(), 0.0
-        for workload in self.experiment.workloads:
-            with closing(self.generator.run(target, workload, workload.levels, context)) as loads:
+        for workload in self.order.workloads:
+            levels = self.order.levels_of(workload)
+            with closing(self.generator.run(target, workload, levels, context)) as loads:
                 for load in loads:
                     result = self.prepared.result(load)
                     duration_s = result.summary.get("duration_s")
@@ -154,7 +155,7 @@ class Measurement:
             raise AttemptFailedError(server_ended(server, self.engine, Phase.LOAD, ready=True))
         ok = result.status is LevelStatus.OK
         # A hang shows in the next level at the latest; the last one has none.
-        last = load.level == self.experiment.levels[-1]
+        last = load.level == self.order.levels[-1]
         if ok and not (last and result.summary["requests_cut"]):
             return
         # It may answer with errors only: the next level may fare better.

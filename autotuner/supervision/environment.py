@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
+    "MASK",
     "LEASE_VARIABLE",
     "KernelFacts",
     "clean_environment",
@@ -36,7 +37,7 @@ _DROPPED = frozenset(
 )
 _LOOPBACK = ("127.0.0.1", "localhost")
 _SECRET_NAME = re.compile(r"KEY|TOKEN(?!IZER)|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
-_MASK = "***"
+MASK = "***"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,5 +89,5 @@ def is_secret_name(name: str) -> bool:
 def mask_secrets(text: str, secrets: Iterable[str]) -> str:
     """``text`` with every secret value replaced."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, _MASK)
+        text = text.replace(secret, MASK)
     return text

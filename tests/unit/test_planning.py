@@ -184,7 +184,7 @@ def test_ids_are_the_same_on_every_run_and_machine(make_spec):
     """A changed id orphans every results folder: raise the schema version if it must be."""
     first, second = plan(make_spec({SEQS: [8]})), plan(make_spec({SEQS: [8]}))
     assert first.experiments == second.experiments
-    assert first.experiments[0].id == "50dcba9750"
+    assert first.experiments[0].id == "b4353ac820"
     assert first.study_id == second.study_id == "c9ed71d7"
 
 
@@ -341,3 +341,72 @@ def test_every_combination_is_measured_dropped_or_a_duplicate(make_spec, data):
     kept = len(planned.experiments)
     assert kept + len(planned.dropped) + len(planned.duplicates) == total
     assert len({experiment.id for experiment in planned.experiments}) == kept
+
+
+def test_the_engine_s_defaults_are_planned_beside_the_grid_and_come_first(make_spec):
+    planned = plan(make_spec({SEQS: [1, 2]}, flags={"seed": 7}, baseline={}))
+    assert points(planned) == [{}, {SEQS: 1}, {SEQS: 2}]
+    assert [e.is_baseline for e in planned.experiments] == [True, False, False]
+    assert planned.baseline is planned.experiments[0]
+    assert planned.baseline.server.flags["seed"] == 7
+    assert [e.index for e in planned.experiments] == [0, 1, 2]
+
+
+def test_a_point_of_the_grid_that_starts_the_baseline_s_server_is_the_baseline(make_spec):
+    planned = plan(make_spec({SEQS: [1, None, 2]}, baseline={}))
+    assert points(planned) == [{SEQS: None}, {SEQS: 1}, {SEQS: 2}]
+    assert [e.is_baseline for e in planned.experiments] == [True, False, False]
+
+
+def test_the_baseline_can_be_any_point(make_spec):
+    planned = plan(make_spec({SEQS: [1, 2]}, baseline={SEQS: 2, "seed": 3}))
+    assert planned.baseline is not None
+    assert planned.baseline.parameters == {SEQS: 2, "seed": 3}
+
+
+def test_a_baseline_does_not_save_a_grid_of_which_nothing_remains(make_spec):
+    spec = make_spec({SEQS: [1]}, baseline={}, exclusions=(exclude((SEQS, Operator.EQUALS, 1)),))
+    with pytest.raises(PlanError, match="excluded"):
+        plan(spec)
+
+
+def test_whether_it_is_the_baseline_changes_no_id(make_spec):
+    ids = [
+        {e.id for e in plan(make_spec({SEQS: [1, 2]}, baseline=b)).experiments}
+        for b in (None, {SEQS: 1})
+    ]
+    assert ids[0] == ids[1]
+
+
+def test_experiments_start_in_an_order_drawn_with_the_seed_after_the_baseline(make_spec):
+    def order(seed, values=range(8)):
+        planned = plan(make_spec({SEQS: list(values)}, baseline={}, order_seed=seed))
+        return [e.parameters.get(SEQS) for e in planned.in_order]
+
+    assert order(1) == order(1)
+    assert order(1) != order(2)
+    assert order(1)[0] is None
+    assert sorted(order(1)[1:]) == list(range(8))
+    assert order(None) == [None, *range(8)]
+
+
+def test_a_study_that_grows_goes_on_in_the_order_in_which_it_began(make_spec):
+    def order(values):
+        planned = plan(make_spec({SEQS: list(values)}, order_seed=1))
+        return [e.parameters[SEQS] for e in planned.in_order]
+
+    assert [value for value in order(range(16)) if value < 8] == order(range(8))
+
+
+def test_repeats_are_levels_of_their_own(make_spec, make_workload):
+    workload = replace(make_workload(concurrency=(1, 2)), repeats=3)
+    (experiment,) = plan(make_spec(workloads=(workload,))).experiments
+    assert [(level.repeat, level.concurrency) for level in experiment.levels] == [
+        *[(0, 1), (0, 2), (1, 1), (1, 2), (2, 1), (2, 2)]
+    ]
+
+
+def test_secrets_of_the_server_that_results_will_show_are_masked(make_spec):
+    planned = plan(make_spec(environment={"HF_TOKEN": "hf_abcdef", "A": "b"}))
+    shown = planned.shown_server(planned.experiments[0])
+    assert shown.environment == {"HF_TOKEN": "***", "A": "b"}

@@ -4,6 +4,7 @@ import pytest
 
 from autotuner.execution.base import Node, Slot
 from autotuner.running import Running
+from autotuner.spec.experiment import Phase
 
 SUBMITTED = 1000.0
 BEGUN = 5000.0
@@ -68,3 +69,18 @@ def test_silence_is_reported_once(running):
 def test_what_has_shown_a_sign_of_life_does_not_wait(running):
     running.first_event_at = SUBMITTED + 1.0
     assert not running.is_waiting(SUBMITTED + 1e6)
+
+
+def test_neighbours_are_averaged_over_the_time_under_load(running):
+    running.see_neighbours(7, BEGUN)  # before the load: they only wait for it together
+    assert running.neighbours_mean(BEGUN + 1.0) is None
+    running.enter(Phase.LOAD, BEGUN + 10.0)
+    running.see_neighbours(1, BEGUN + 20.0)
+    running.see_neighbours(0, BEGUN + 30.0)
+    assert running.neighbours_mean(BEGUN + 50.0) == pytest.approx((7 * 10 + 1 * 10) / 40)
+
+
+def test_an_attempt_alone_on_its_node_has_no_neighbours(running):
+    running.see_neighbours(0, BEGUN)
+    running.enter(Phase.LOAD, BEGUN)
+    assert running.neighbours_mean(BEGUN + 5.0) == 0.0
