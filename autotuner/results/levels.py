@@ -26,6 +26,14 @@ __all__ = [
 ]
 
 _SHOWN_ERROR_CHARS = 200
+_JUDGED = (
+    "output_tokens_per_usd",
+    "request_slos",
+    "goodput_requests",
+    "goodput_share",
+    "goodput_requests_per_s",
+)
+"""Columns that take the study's limits or price, and are filled in by who knows these."""
 
 
 class RequestStatus(StrEnum):
@@ -51,7 +59,8 @@ class LevelStatus(StrEnum):
 class RequestRecord:
     """One request as the load generator saw it.
 
-    Latencies and token counts of a request that did not complete are not stored.
+    Latencies and token counts of a request that did not complete are not stored, except for the
+    chunks that a cut one had received.
     """
 
     request_index: int
@@ -64,14 +73,21 @@ class RequestRecord:
     """None: computed from the other fields, see `tpot_s`."""
     e2e_latency_s: float | None = None
     """Seconds from start to end; of a failed request it serves to know when it ended."""
+    itl_s: Sequence[float] | None = None
+    """Seconds between one chunk of text and the next; None where nobody listened."""
     input_tokens: int | None = None
     output_tokens: int | None = None
+    output_tokens_asked: int | None = None
+    """The limit that the request was sent with; None where it had none."""
+    output_chunks: int | None = None
+    """Pieces of the answer that came with text in them; of a cut request, those so far."""
     reasoning_tokens: int | None = None
     error_code: int | None = None
     error_message: str | None = None
     ended_s: float | None = None
-    """Same clock as ``started_s``. None: ``started_s + e2e_latency_s``. A failed request
-    without a latency counts as ended at its start, a lower bound."""
+    """Same clock as ``started_s``; of a cut request, when it was cut. None, unless cut:
+    ``started_s + e2e_latency_s``. A failed request without a latency counts as ended at its
+    start, a lower bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +114,7 @@ def level_result(
     failure: str | None,
     simulated: bool,
     max_error_rate: float = 0.0,
+    client_cpu_s: Sequence[float] = (),
 ) -> LevelResult:
     """Build the rows of a level that was loaded.
 
@@ -107,11 +124,13 @@ def level_result(
     Args:
         started_at: Wall-clock time of the first request, with a time zone.
         failure: One sentence by whoever ran the level, or None.
+        client_cpu_s: CPU seconds of each process of the load generator during the level; empty
+            where unknown.
     """
     keys = _keys(level, attempt)
     rows = [keys | _request_row(record) for record in records]
     requests = table_of(rows, REQUESTS)
-    numbers = summarize(requests, gpus=gpus)
+    numbers = summarize(requests, gpus=gpus, client_cpu_s=client_cpu_s)
     error_rate = numbers["error_rate"]
     reason = failure
     if reason is None and not numbers["requests_completed"]:
@@ -124,6 +143,7 @@ def level_result(
         "reason": reason,
         "started_at": started_at,
         "simulated": simulated,
+        **dict.fromkeys(_JUDGED),
     }
     return LevelResult(level, status, reason, requests, {**keys, **state, **numbers})
 
@@ -169,11 +189,14 @@ def _request_row(record: RequestRecord) -> dict[str, object]:
         "status": RequestStatus(record.status).value,
         "started_s": record.started_s,
         "ended_s": _ended_s(record),
+        "output_tokens_asked": record.output_tokens_asked,
         "error_code": record.error_code,
         "error_message": record.error_message,
     }
     if record.status == RequestStatus.COMPLETED:
         row |= _measurements(record)
+    if record.status != RequestStatus.FAILED:
+        row["output_chunks"] = record.output_chunks
     return row
 
 
@@ -187,6 +210,7 @@ def _measurements(record: RequestRecord) -> dict[str, object]:
         "ttft_s": ttft,
         "tpot_s": tpot,
         "e2e_latency_s": e2e,
+        "itl_s": record.itl_s,
         "input_tokens": record.input_tokens,
         "output_tokens": tokens,
         "reasoning_tokens": record.reasoning_tokens,
@@ -194,9 +218,8 @@ def _measurements(record: RequestRecord) -> dict[str, object]:
 
 
 def _ended_s(record: RequestRecord) -> float | None:
-    if record.status == RequestStatus.CUT:
-        return None
-    if (ended_s := _finite(record.ended_s)) is not None:
+    ended_s = _finite(record.ended_s)
+    if ended_s is not None or record.status == RequestStatus.CUT:
         return ended_s
     latency_s = _finite(record.e2e_latency_s)
     if latency_s is None:

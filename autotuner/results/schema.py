@@ -79,10 +79,13 @@ REQUESTS = pa.schema(
 """One row per request, in order of start within its level.
 
 ``status`` is ``completed``, ``failed`` or ``cut`` (still in flight when the level ended).
-``started_s`` and ``ended_s`` count from the level's first request start; ``ended_s`` is null
-for a cut request, and a lower bound for a failed one whose end nobody recorded. Latencies and
-token counts are null unless completed.
+``started_s`` and ``ended_s`` count from the level's first request start. ``ended_s`` of a cut
+request is when it was cut, null where nobody recorded it; of a failed one whose end nobody
+recorded it is a lower bound. Latencies and token counts are null unless completed.
 ``tpot_s = (e2e_latency_s - ttft_s) / (output_tokens - 1)``, null below 2 output tokens.
+``itl_s`` are the gaps between the arrivals of one chunk with text and the next, null where nobody
+listened. ``output_chunks`` counts these chunks, also those that a cut request had received.
+``output_tokens_asked`` is the limit that the request was sent with, null where it had none.
 """
 
 LEVELS = pa.schema(
@@ -121,11 +124,24 @@ LEVELS = pa.schema(
 """One row per expected level of an attempt, measured or not.
 
 ``status`` is ``ok``, ``failed`` or ``not_measured``; ``reason`` is null when ok.
-``duration_s`` runs from the first request start to the last end of a completed or failed
-request. ``requests`` counts completed and failed ones, ``error_rate`` is failed / requests.
-Throughputs and latencies are of completed requests alone; percentiles interpolate linearly,
-as numpy does. Every number is null where there is nothing to compute it from; all of them,
-the counts too, are null for a level that was not measured.
+``duration_s`` runs from the first request start to the last end of any request. ``requests``
+counts completed and failed ones, ``error_rate`` is failed / requests. ``requests_short`` counts
+completed ones with fewer output tokens than asked for, null where no limit is known.
+
+Throughputs are over ``duration_s``, of the tokens of completed requests and of what cut ones had
+received: ``output_tokens_cut``, their chunks times the tokens per chunk of the completed ones, and
+the completed ones' mean prompt for each cut one that had a first token. Where that is not known
+of every cut request, ``output_tokens_cut`` is null, and ``duration_s`` ends with the last
+completed or failed request. ``requests_per_s`` is of completed requests alone.
+
+Latencies are of completed requests alone, ``*_count`` values each; ITL is over the gaps of all
+requests. Percentiles interpolate linearly, as numpy does. ``client_cpu_share`` is the CPU time of
+the load generator's busiest process over ``duration_s``: near 1, the load generator was what
+limited the numbers. ``request_slos``, ``goodput_*`` and ``output_tokens_per_usd`` are those of the
+study's limits and price, see `autotuner.results.goodput`.
+
+Every number is null where there is nothing to compute it from; all of them, the counts too, are
+null for a level that was not measured.
 """
 
 _EXPERIMENT = [
@@ -291,7 +307,9 @@ def table_of(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Tabl
 def _check_value(field: pa.Field, value: object) -> None:
     if value is None and not field.nullable:
         raise ValueError(f"column {field.name!r} must not be null")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"column {field.name!r} holds {value}; a missing number is null")
+    numbers = value if isinstance(value, list | tuple) else [value]
+    for number in numbers:
+        if isinstance(number, float) and not math.isfinite(number):
+            raise ValueError(f"column {field.name!r} holds {number}; a missing number is null")
     if isinstance(value, datetime) and value.tzinfo is None:
         raise ValueError(f"column {field.name!r} holds a time without a zone")
