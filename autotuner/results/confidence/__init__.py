@@ -1,0 +1,1 @@
+"""How sure one can be of a ranking: noise between servers, verdicts, intervals, further repeats."""

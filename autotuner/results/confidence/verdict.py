@@ -1,0 +1,182 @@
+"""What may be said of the best configuration: winner, tied, or not enough evidence. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from autotuner.results.confidence.intervals import Interval
+from autotuner.results.confidence.repeats import repeats_needed
+from autotuner.results.confidence.rivals import Comparison, Rival, Standing, compare
+from autotuner.spec.objective import Direction
+
+__all__ = ["Interval", "Verdict", "VerdictKind", "judge"]
+
+_WIDEST = math.log(1000)
+"""Bounds further away than a factor of 1000 say nothing, and can overflow."""
+
+
+class VerdictKind(StrEnum):
+    """What the samples allow to say."""
+
+    WINNER = "winner"
+    """All rivals are certainly worse than the leader."""
+    TIED = "tied"
+    """The rivals that are not certainly worse are certainly not much worse."""
+    NOT_ENOUGH_EVIDENCE = "not_enough_evidence"
+    NO_RESULT = "no_result"
+    """There is nothing to compare."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The leader, and how sure it is.
+
+    The best configuration is, with the given confidence, among the leader, those tied with it
+    and those undecided; all others are certainly worse than the leader.
+    """
+
+    kind: VerdictKind
+    leader: str | None
+    """The best by what was measured; None where nothing was."""
+    tied_with: tuple[str, ...]
+    """Rivals that the leader is better than by less than the minimal effect, if at all."""
+    undecided: tuple[str, ...]
+    """Rivals of which the samples do not tell; best first, as all ids here."""
+    repeats_needed: int | None
+    """About how many more fresh servers, in all, would decide; None: cannot be estimated."""
+    advantages: Mapping[str, Interval]
+    """Rival -> by what fraction the leader is better (0.03: 3 %), with bounds that hold for all
+    rivals at once. Absent where a value is 0: no fraction says how much better that is."""
+    noise_cv: float | None
+    """How much fresh servers of one configuration differ; None: nothing was measured twice."""
+    degrees_of_freedom: float
+    """How well the noise is known: repeats in all."""
+    confidence: float
+    minimal_effect: float
+    budget_spent: bool = False
+    """Whether the leader and all undecided rivals were measured as often as is allowed."""
+
+    def sentence(self, labels: Mapping[str, str]) -> str:
+        """The verdict in words; ``labels``: experiment id -> what to call it."""
+        if self.leader is None:
+            return "no result: nothing was measured that could be compared"
+        names = {key: labels.get(key, key) for key in (self.leader, *self.rivals_named)}
+        if self.kind is VerdictKind.WINNER:
+            return f"winner: {names[self.leader]}, {self._by_how_much()}"
+        if self.kind is VerdictKind.TIED:
+            tied = ", ".join(names[key] for key in self.tied_with)
+            return (
+                f"tied: {names[self.leader]} with {tied} (within {_percent(self.minimal_effect)} %)"
+            )
+        return f"not enough evidence: {self._lead(names)}; {self._what_it_takes()}"
+
+    @property
+    def rivals_named(self) -> tuple[str, ...]:
+        """Rivals that may be as good as the leader."""
+        return (*self.tied_with, *self.undecided)
+
+    def _by_how_much(self) -> str:
+        if not self.advantages:
+            return "the only one with a result to compare"
+        closest = min(self.advantages.values(), key=lambda interval: interval.estimate)
+        if closest.low is None or closest.high is None:
+            return f"{_percent(closest.estimate)} % better than the next"
+        bounds = f"{_percent(closest.low)} to {_percent(closest.high)} %"
+        return f"{_percent(closest.estimate)} % ({bounds}) better than the next"
+
+    def _lead(self, names: Mapping[str, str]) -> str:
+        rival = self.undecided[0]
+        more = f" and {len(self.undecided) - 1} more" if len(self.undecided) > 1 else ""
+        lead = f"{names[self.leader or '']} leads {names[rival]}{more}"
+        if rival in self.advantages and not more:
+            return f"{lead} by {_percent(self.advantages[rival].estimate)} %"
+        if rival in self.advantages:
+            return f"{lead} by {_percent(self.advantages[rival].estimate)} % or more"
+        return lead
+
+    def _what_it_takes(self) -> str:
+        if self.repeats_needed is None:
+            text = "it cannot be said how many more repeats would decide"
+        elif self.noise_cv is None:
+            text = f"each was measured once; at least {self.repeats_needed} repeats needed"
+        else:
+            plural = "s" if self.repeats_needed != 1 else ""
+            text = f"about {self.repeats_needed} more repeat{plural} needed"
+        return f"no more repeats are allowed; {text}" if self.budget_spent else text
+
+
+def judge(
+    samples: Mapping[str, Sequence[float]],
+    direction: Direction,
+    *,
+    minimal_effect: float,
+    confidence: float = 0.95,
+    most_servers: int = 5,
+) -> Verdict:
+    """Say what the samples allow to say of the best configuration.
+
+    Args:
+        samples: Experiment id -> effective value per fresh server; only such configurations as
+            may win, each with at least one value.
+        minimal_effect: A difference below this fraction does not matter.
+        most_servers: On so many servers a configuration is measured at most. The study judges
+            after each round of repeats, and pays for it with a little more caution each time.
+    """
+    if not samples:
+        return Verdict(
+            VerdictKind.NO_RESULT, None, (), (), None, {}, None, 0.0, confidence, minimal_effect
+        )
+    found = compare(
+        samples,
+        direction,
+        minimal_effect=minimal_effect,
+        confidence=confidence,
+        most_servers=most_servers,
+    )
+    tied = tuple(rival.id for rival in found.rivals if rival.standing is Standing.TIED)
+    undecided = tuple(rival.id for rival in found.undecided)
+    kind = VerdictKind.TIED if tied else VerdictKind.WINNER
+    counts = (found.summaries[key].count for key in (found.leader, *undecided))
+    return Verdict(
+        kind=VerdictKind.NOT_ENOUGH_EVIDENCE if undecided else kind,
+        leader=found.leader,
+        tied_with=tied,
+        undecided=undecided,
+        repeats_needed=repeats_needed(found, minimal_effect),
+        advantages=_advantages(found, direction),
+        noise_cv=found.noise.cv if found.noise else None,
+        degrees_of_freedom=float(found.noise.degrees_of_freedom) if found.noise else 0.0,
+        confidence=confidence,
+        minimal_effect=minimal_effect,
+        budget_spent=bool(undecided) and all(count >= most_servers for count in counts),
+    )
+
+
+def _advantages(found: Comparison, direction: Direction) -> dict[str, Interval]:
+    return {
+        rival.id: _advantage(rival, direction)
+        for rival in found.rivals
+        if rival.advantage is not None and abs(rival.advantage) < _WIDEST
+    }
+
+
+def _advantage(rival: Rival, direction: Direction) -> Interval:
+    """The leader's advantage as a fraction of the rival's value."""
+
+    def fraction(log: float) -> float:
+        return -math.expm1(-log) if direction is Direction.MINIMIZE else math.expm1(log)
+
+    advantage, half = rival.advantage or 0.0, rival.half_width
+    if half is None or half > _WIDEST:
+        return Interval(fraction(advantage), None, None)
+    return Interval(fraction(advantage), fraction(advantage - half), fraction(advantage + half))
+
+
+def _percent(fraction: float) -> str:
+    percent = 100 * fraction
+    return (
+        f"{percent:.0f}" if abs(percent) >= 100 or percent == round(percent) else f"{percent:.1f}"
+    )
