@@ -38,7 +38,7 @@ quickstart: install $(INSTALLED_VLLM) $(MODEL)/config.json
 # Fast tests first. Those with a real engine share one server.
 test: lint $(INSTALLED_BENCH) $(INSTALLED_VLLM) $(MODEL)/config.json
 	$(AUTOTUNER)/bin/python -m pytest -m "not slow_faults" \
-		tests/unit tests/contract tests/ray tests/faults tests/engine
+		tests/unit tests/report tests/contract tests/ray tests/faults tests/engine
 
 # About 25 minutes on two cores. Rows on several hosts want root and iproute2, or are skipped.
 faults: $(INSTALLED_DEV) $(INSTALLED_BENCH) $(INSTALLED_VLLM) $(MODEL)/config.json
