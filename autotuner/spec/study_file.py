@@ -6,15 +6,17 @@ others; rules across sections run on whatever could be read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from autotuner.spec.experiment import Timeouts
-from autotuner.spec.judging import Judging
 from autotuner.spec.names import LAUNCHERS, LOAD_GENERATORS
-from autotuner.spec.server import CpuPlan
+from autotuner.spec.server import CpuPlan, Value
 from autotuner.spec.source_lines import Loc, read_source
 from autotuner.spec.study import BenchConfig, Resources, StudySpec
+from autotuner.spec.study_baseline import read_baseline
 from autotuner.spec.study_engine import (
     engine_name,
     fixed_flags,
@@ -23,7 +25,8 @@ from autotuner.spec.study_engine import (
     read_model,
 )
 from autotuner.spec.study_exclusions import read_exclusions
-from autotuner.spec.study_objective import read_constraints, read_objective
+from autotuner.spec.study_judging import JUDGING_KEYS, read_judging
+from autotuner.spec.study_numbers import whole_number
 from autotuner.spec.study_parameters import SearchSpace, read_parameters
 from autotuner.spec.study_paths import StudyPaths
 from autotuner.spec.study_problems import Problems, unknown_name
@@ -45,7 +48,11 @@ _OPTIONAL = (
     "launcher",
     "parameters",
     "exclude",
-    "constraints",
+    *JUDGING_KEYS,
+    "repeats",
+    "baseline",
+    "order",
+    "seed",
     "resources",
     "timeouts",
     "bench",
@@ -53,6 +60,36 @@ _OPTIONAL = (
     "give_up_after",
     "output",
 )
+
+_ORDERS = ("random", "plan")
+_IN_OBJECTIVE = "unknown key here; it belongs under `objective`"
+_HINTS = {
+    "slos": "unknown key; did you mean `slo`?",
+    "slas": "unknown key; did you mean `slo`?",
+    "request_slos": "unknown key; did you mean `goodput`?",
+    **dict.fromkeys(
+        ("price", "cost", "gpu_price", "price_per_gpu_hour", "usd_per_hour"),
+        "unknown key; did you mean `usd_per_gpu_hour`?",
+    ),
+    **dict.fromkeys(
+        ("min_effect", "minimum_effect", "effect", "tolerance"),
+        "unknown key; did you mean `minimal_effect`?",
+    ),
+    **dict.fromkeys(("random_seed", "order_seed"), "unknown key; did you mean `seed`?"),
+    **dict.fromkeys(("shuffle", "randomize"), "unknown key; did you mean `order: random`?"),
+    **dict.fromkeys(
+        ("repeat", "repetitions", "repeats_per_level", "runs"),
+        "unknown key; did you mean `repeats`?",
+    ),
+    **dict.fromkeys(
+        ("finalists", "servers", "confirm"), "unknown key; did you mean `finalist_servers`?"
+    ),
+    **dict.fromkeys(("weights", "over", "at", "statistic", "per_gpu"), _IN_OBJECTIVE),
+    **dict.fromkeys(
+        ("workers", "num_workers"), "unknown key here; write `bench: {name: ..., workers: 4}`"
+    ),
+}
+"""A wrong key of the top level that people are likely to write -> what to write instead."""
 
 
 def load_study(path: Path) -> StudySpec:
@@ -68,6 +105,7 @@ class _StudyReader:
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
         self._paths = StudyPaths(problems)
+        self._warnings: list[str] = []
         # A key without a value says no more than a key that is left out.
         self._data = {k: v for k, v in problems.source.data.items() if v is not None}
 
@@ -85,16 +123,15 @@ class _StudyReader:
             read_workloads(data["workloads"], problems, paths) if "workloads" in data else None
         )
         resources = self._resources()
-        objective = (
-            read_objective(data["objective"], problems, workloads, resources.gpus)
-            if "objective" in data
-            else None
-        )
+        judging = read_judging(data, problems, workloads, resources.gpus)
         space = self._space()
         name = self._name()
-        constraints = read_constraints(data.get("constraints"), problems, resources.gpus)
+        repeats = self._count("repeats", 1, 1, "1 measures each level once per server")
         optional: dict[str, Any] = {
             "exclusions": read_exclusions(data.get("exclude"), problems, space),
+            "baseline": self._baseline(space),
+            "order_seed": self._order_seed(),
+            "warnings": tuple(self._warnings),
             "launcher": self._launcher(),
             "bench": self._bench(),
             "timeouts": self._timeouts(),
@@ -103,18 +140,18 @@ class _StudyReader:
             "output": self._output(name),
             "description": self._text("description"),
         }
-        if problems or engine is None or model is None or workloads is None or objective is None:
+        if problems or engine is None or model is None or workloads is None or judging is None:
             raise problems.error()
-        judging = Judging(objective, constraints)
+        repeated = tuple(replace(workload, repeats=repeats) for workload in workloads)
         return StudySpec(
-            name, engine, model, space.axes, workloads, judging, resources=resources, **optional
+            name, engine, model, space.axes, repeated, judging, resources=resources, **optional
         )
 
     def _check_keys(self) -> None:
         allowed = (*_REQUIRED, *_OPTIONAL)
         for key in self._problems.source.data:
             if key not in allowed:
-                self._problems.add((key,), unknown_name(key, allowed))
+                self._problems.add((key,), _HINTS.get(key) or unknown_name(key, allowed))
         for key, example in _REQUIRED.items():
             if key not in self._data:
                 state = "has no value" if key in self._problems.source.data else "is missing"
@@ -176,8 +213,11 @@ class _StudyReader:
             fix = unknown_name(section.name, LOAD_GENERATORS, "load generator")
             where: Loc = ("bench", "name") if isinstance(self._data["bench"], dict) else ("bench",)
             self._problems.add(where, fix)
-        loc: Loc = ("bench", "executable")
-        return BenchConfig(section.name, self._paths.program(section.executable, loc))
+        if section.workers and section.name == "closed-loop":
+            fix = "the load generator closed-loop is one process; remove this key"
+            self._problems.add(("bench", "workers"), fix)
+        program = self._paths.program(section.executable, ("bench", "executable"))
+        return BenchConfig(section.name, program, section.workers)
 
     def _launcher(self) -> str:
         launcher = self._data.get("launcher", LAUNCHERS[0])
@@ -187,12 +227,24 @@ class _StudyReader:
         return str(launcher)
 
     def _count(self, key: str, default: int, least: int, remark: str) -> int:
-        count = self._data.get(key, default)
-        if isinstance(count, bool) or not isinstance(count, int) or count < least:
-            fix = f"write a whole number of at least {least}, without quotes; {remark}"
-            self._problems.add((key,), fix)
-            return default
-        return count
+        return whole_number(
+            self._data, key, self._problems, default=default, least=least, remark=remark
+        )
+
+    def _baseline(self, space: SearchSpace) -> Mapping[str, Value] | None:
+        engine = engine_name(self._problems)
+        return read_baseline(self._data.get("baseline"), self._problems, space, engine)
+
+    def _order_seed(self) -> int | None:
+        seed = self._count("seed", 0, 0, "another number gives another random order")
+        order = self._data.get("order", _ORDERS[0])
+        if order not in _ORDERS:
+            self._problems.add(("order",), unknown_name(str(order), _ORDERS, "order"))
+        if order != "plan":
+            return seed
+        if "seed" in self._data:
+            self._warnings.append("`seed` is not used: with `order: plan` nothing is drawn.")
+        return None
 
     def _output(self, name: str) -> Path:
         given = self._text("output")

@@ -16,7 +16,7 @@ from autotuner.spec.study_values import (
     variable_name_fault,
 )
 
-__all__ = ["SearchSpace", "literal", "read_parameters", "text_of"]
+__all__ = ["SearchSpace", "canonical", "literal", "read_parameters", "text_of"]
 
 _NO_DICT = (
     "write a list of values, {type: choice, values: [...]} or {type: tied, values: [{...}, ...]}; "
@@ -74,7 +74,7 @@ class _ParameterReader:
         self.tied: dict[str, tuple[str, ...]] = {}
         self._problems = problems
         self._engine = engine
-        self._owners = {_canonical(name): loc for name, loc in fixed.items()}
+        self._owners = {canonical(name): loc for name, loc in fixed.items()}
 
     def axis(self, name: str, spec: object) -> None:
         loc: Loc = ("parameters", name)
@@ -173,7 +173,7 @@ class _ParameterReader:
             fix = flag_name_fault(name, self._engine)
         if fix is not None:
             self._problems.add(loc, fix, show=False)
-        owner = self._owners.setdefault(_canonical(name), loc)
+        owner = self._owners.setdefault(canonical(name), loc)
         if owner != loc:
             line = self._problems.source.line(owner)
             fix = (
@@ -193,7 +193,7 @@ def _not_a_list(values: object, kind: str) -> str:
     return _NO_DICT if isinstance(values, dict) else f"write a list: {flow_text([values])}"
 
 
-def _canonical(name: str) -> str:
+def canonical(name: str) -> str:
     """Engines take ``max_num_seqs`` and ``max-num-seqs`` as the same flag."""
     return name if name.startswith(ENVIRONMENT_PREFIX) else name.replace("_", "-")
 

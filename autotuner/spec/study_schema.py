@@ -12,22 +12,23 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from autotuner.spec.study_problems import flow_text, unknown_name
+from autotuner.spec.study_problems import flow_text
 from autotuner.spec.study_values import cpu_numbers, flag_value_fault, scenario_fault
 
 __all__ = [
     "BenchSection",
     "CpuSection",
     "EngineSection",
-    "LevelSection",
     "ModelSection",
-    "ObjectiveSection",
     "ResourcesSection",
+    "Section",
+    "Text",
     "TimeoutsSection",
     "WorkloadSection",
+    "example",
+    "fault",
 ]
 
-OBJECTIVES = ("minimize_latency", "maximize_throughput", "minimize_ttft", "minimize_tpot")
 TASK = "text-to-text"
 
 
@@ -107,15 +108,6 @@ def _cpus(value: object) -> object:
     if not isinstance(value, dict | None):
         raise fault('write a whole number of CPUs, such as 2, or {server: "0-3", load: "4-5"}')
     return value
-
-
-def _choice(*options: str, what: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if value not in options:
-            raise fault(unknown_name(value, options, what))
-        return value
-
-    return AfterValidator(check)
 
 
 def example(value: object, **limits: Any) -> Any:
@@ -208,27 +200,6 @@ class WorkloadSection(Section):
     }
 
 
-class LevelSection(Section):
-    concurrency: int | None = example(8, default=None, ge=1)
-    workload: Text | None = example("chat", default=None)
-
-
-class ObjectiveSection(Section):
-    name: Annotated[str, _choice(*OBJECTIVES, what="objective")] = example("maximize_throughput")
-    statistic: Text | None = example("mean", default=None)
-    per_gpu: bool = example(False, default=False)
-    at: LevelSection | None = example("{concurrency: 8}", default=None)
-    over: Annotated[str, _choice("best", "worst", what="choice")] | None = example(
-        "best", default=None
-    )
-
-    hints = {
-        "concurrency": "unknown key here; write `at: {concurrency: 8}`",
-        "workload": "unknown key here; write `at: {workload: chat}`",
-        "metric": "unknown key; the objective's `name` says which metric it is",
-    }
-
-
 class CpuSection(Section):
     reserve: int | None = example(2, default=None, ge=1)
     server: CpuSet = example('"0-3"', default=())
@@ -253,3 +224,6 @@ class TimeoutsSection(Section):
 class BenchSection(Section):
     name: Text = example("genai-bench")
     executable: Text | None = example("genai-bench", default=None)
+    workers: int = example(4, default=0, ge=0)
+
+    hints = {"num_workers": "unknown key; did you mean `workers`?"}

@@ -1,4 +1,4 @@
-"""What a study file optimises, and the limits it sets."""
+"""What a study file optimises, and at which levels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autotuner.spec.objective import Constraint, Direction, Objective, Over
+from autotuner.spec.objective import Direction, Objective, Over, WeightedLevel
 
 if TYPE_CHECKING:
     from .conftest import StudyWriter
@@ -23,7 +23,7 @@ TWO_WORKLOADS = f"workloads: [{workload('chat', '[1, 8]')}, {workload('code', '[
 
 
 def objective(study: StudyWriter, text: str, workloads: str = ONE_LEVEL) -> Objective:
-    return study.load(workloads=workloads, objective=f"objective: {text}").objective
+    return study.load(workloads=workloads, objective=f"objective: {text}").judging.objective
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_several_levels_need_a_choice_and_the_lines_shown_for_it_are_valid(
     assert why in problem.fix
     shown = re.findall(r"`(objective: .*?)`", problem.fix)
     assert len(shown) == 2
-    at, over = (study.load(workloads=workloads, objective=line).objective for line in shown)
+    at, over = (study.load(workloads=workloads, objective=line).judging.objective for line in shown)
     assert at.concurrency == 8
     assert over.over is Over.BEST
     assert at.column == over.column
@@ -104,7 +104,7 @@ def test_a_concurrency_of_several_workloads_needs_the_workload(study: StudyWrite
     problem = study.problem(workloads=TWO_WORKLOADS, objective=text)
     assert problem.key == "objective.at"
     (line,) = re.findall(r"objective: .*", problem.fix)
-    assert study.load(workloads=TWO_WORKLOADS, objective=line).objective.workload == "chat"
+    assert study.load(workloads=TWO_WORKLOADS, objective=line).judging.objective.workload == "chat"
 
 
 @pytest.mark.parametrize(
@@ -156,67 +156,3 @@ def test_a_value_per_gpu_needs_gpus(study: StudyWriter) -> None:
         "objective.per_gpu",
         "constraints.output_throughput_tok_s_per_gpu",
     ]
-
-
-def test_each_form_of_a_constraint_is_read(study: StudyWriter) -> None:
-    spec = study.load(
-        constraints="constraints: {ttft_s: {p99: 0.5, mean: 1}, error_rate: 0.01, "
-        "output_throughput_tok_s: {at_least: 100}, requests_per_s: {at_least: 2}}"
-    )
-    assert spec.constraints == (
-        Constraint("ttft_s", "p99", 0.5),
-        Constraint("ttft_s", "mean", 1.0),
-        Constraint("error_rate", None, 0.01),
-        Constraint("output_throughput_tok_s", None, 100.0, upper=False),
-        Constraint("requests_per_s", None, 2.0, upper=False),
-    )
-
-
-def test_an_upper_limit_may_be_spelled_out(study: StudyWriter) -> None:
-    spec = study.load(constraints="constraints: {error_rate: {at_most: 0}}")
-    assert spec.constraints == (Constraint("error_rate", None, 0.0),)
-
-
-@pytest.mark.parametrize(
-    ("text", "key", "words"),
-    [
-        ("{ttft: {p99: 1}}", "ttft", "`ttft_s`"),
-        ("{ttft_ms: {p99: 1}}", "ttft_ms", "200 ms is 0.2"),
-        ("{latency: {p99: 1}}", "latency", "`e2e_latency_s`"),
-        ("{cost: 1}", "cost", "allowed: ttft_s"),
-        ("{ttft_s: 0.3}", "ttft_s", "{p99: 0.3}"),
-        ("{ttft_s: {}}", "ttft_s", "{p99: 0.5}"),
-        ("{ttft_s: {p98: 1}}", "ttft_s.p98", "did you mean"),
-        ("{ttft_s: {at_most: 1}}", "ttft_s.at_most", "statistic"),
-        ("{ttft_s: {p99: 0}}", "ttft_s.p99", "above 0"),
-        ("{ttft_s: {p99: '1'}}", "ttft_s.p99", "without quotes"),
-        ("{ttft_s: {p99: true}}", "ttft_s.p99", "number"),
-        ("{error_rate: 1}", None, ""),
-        ("{error_rate: 5}", "error_rate", "1 % is 0.01"),
-        ("{error_rate: -0.1}", "error_rate", "1 % is 0.01"),
-        ("{error_rate: '0.1'}", "error_rate", "without quotes"),
-        ("{error_rate: {at_least: 0.1}}", "error_rate.at_least", "at_most"),
-        ("{error_rate: {}}", "error_rate", "at_most"),
-        ("{output_throughput_tok_s: 100}", "output_throughput_tok_s", "{at_least: 100}"),
-        (
-            "{output_throughput_tok_s: {at_most: 1}}",
-            "output_throughput_tok_s.at_most",
-            "{at_least: number}",
-        ),
-        ("{requests_per_s: {at_least: 0}}", "requests_per_s.at_least", "above 0"),
-        ("{requests_per_s: {at_least: true}}", "requests_per_s.at_least", "a number"),
-    ],
-)
-def test_a_wrong_constraint_is_explained(
-    study: StudyWriter, text: str, key: str | None, words: str
-) -> None:
-    if key is None:
-        study.load(constraints=f"constraints: {text}")
-        return
-    problem = study.problem(constraints=f"constraints: {text}")
-    assert (problem.key, problem.line) == (f"constraints.{key}", 6)
-    assert words in problem.fix
-
-
-def test_constraints_are_a_mapping(study: StudyWriter) -> None:
-    assert "mapping" in study.problem(constraints="constraints: [ttft_s]").fix
