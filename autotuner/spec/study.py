@@ -153,11 +153,14 @@ class StudySpec:
 
     @staticmethod
     def from_file(path: str | Path) -> StudySpec:
-        """Read a YAML or JSON study file.
+        """Read a YAML or JSON study file, or a task file of the first autotuner.
 
         Raises:
             StudyFileError: with every problem of the file, each with line, key, value and fix.
         """
+        from autotuner.spec.seed_task.task_file import is_seed_task, read_task
+        from autotuner.spec.source_lines import read_source
         from autotuner.spec.study_file import load_study
 
-        return load_study(Path(path))
+        source = read_source(Path(path))
+        return read_task(source) if is_seed_task(source) else load_study(Path(path))

@@ -1,0 +1,1 @@
+"""Task files of the first autotuner, read into a `StudySpec`."""

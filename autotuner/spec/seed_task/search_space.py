@@ -1,0 +1,161 @@
+"""The search space of a task file: ``parameters``, ``quant_config`` and ``parallel_config``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from autotuner.spec.seed_task import parallelism, quantization
+from autotuner.spec.seed_task.notes import Notes
+from autotuner.spec.server import Value
+from autotuner.spec.source_lines import Loc
+from autotuner.spec.study import Axis
+from autotuner.spec.study_parameters import read_parameters
+from autotuner.spec.study_problems import flow_text, unknown_name
+
+__all__ = ["combinations", "parallel_sizes", "read_axes"]
+
+_CHOICES = ("choice", "categorical")
+_RANGES = ("continuous", "integer")
+
+# Names of the first autotuner's own -> the engine's flag.
+_RENAMED: Mapping[str, Mapping[str, str]] = {
+    "sglang": {
+        "tp_size": "tp-size",
+        "mem_frac": "mem-fraction-static",
+        "mem-frac": "mem-fraction-static",
+        "max_total_tokens": "max-total-tokens",
+        "schedule_policy": "schedule-policy",
+    },
+    "vllm": {
+        **{f"tp{dash}size": "tensor-parallel-size" for dash in "-_"},
+        **{f"pp{dash}size": "pipeline-parallel-size" for dash in "-_"},
+        **{f"dp{dash}size": "data-parallel-size" for dash in "-_"},
+        **{f"mem{dash}frac": "gpu-memory-utilization" for dash in "-_"},
+    },
+}
+_ONLY_SGLANG = {
+    "mem-fraction-static": "vllm calls its share of the GPU's memory gpu-memory-utilization",
+    "max-total-tokens": "vllm sizes its KV cache by kv-cache-memory-bytes",
+    "schedule-policy": "vllm has scheduling-policy, with other values: fcfs and priority",
+}
+# Spellings that the engines take for the same flag, by the first one.
+_SAME: Mapping[str, str] = {
+    spelling: spellings[0]
+    for spellings in (
+        ("tensor-parallel-size", "tp-size", "tp"),
+        ("pipeline-parallel-size", "pp-size", "pp"),
+        ("data-parallel-size", "dp-size", "dp"),
+        ("decode-context-parallel-size", "dcp"),
+        ("quantization", "q"),
+    )
+    for spelling in spellings
+}
+_SIZES = frozenset({"tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size"})
+
+
+def read_axes(
+    task: Mapping[str, object], engine: str, model: str, notes: Notes
+) -> tuple[Axis, ...]:
+    """The axes of all three sections. A flag under ``parameters`` wins over a derived one."""
+    axes = _explicit(task.get("parameters"), engine, notes)
+    explicit = {_flag(name): name for axis in axes for name in axis.parameters}
+    if (content := task.get(quantization.KEY)) is not None:
+        points = quantization.read_quantization(content, engine, model, notes)
+        axes += _derived(quantization.KEY, points, explicit, notes)
+    if (content := task.get(parallelism.KEY)) is not None:
+        points = parallelism.read_parallelism(content, engine, notes)
+        axes += _derived(parallelism.KEY, points, explicit, notes)
+    return tuple(axes)
+
+
+def combinations(axes: Sequence[Axis]) -> int:
+    """How many points the grid has."""
+    return math.prod(len(axis.points) for axis in axes)
+
+
+def parallel_sizes(axes: Sequence[Axis]) -> dict[str, Value]:
+    """The first point's parallel sizes: a large model does not start with fewer GPUs."""
+    return {
+        name: value
+        for axis in axes
+        for name, value in axis.points[0].items()
+        if _flag(name) in _SIZES and value
+    }
+
+
+def _flag(name: str) -> str:
+    """One spelling for all that an engine takes for the same flag."""
+    return _SAME.get(_dashed(name), _dashed(name))
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _explicit(content: object, engine: str, notes: Notes) -> list[Axis]:
+    if isinstance(content, dict):
+        prepared = {name: _prepared(name, spec, notes) for name, spec in content.items()}
+        content = {name: spec for name, spec in prepared.items() if spec is not None}
+    space = read_parameters(content, notes.problems, {}, engine)
+    axes: list[Axis] = []
+    owners: dict[str, str] = {}
+    for axis in space.axes:
+        name, loc = axis.name, ("parameters", axis.name)
+        if engine == "vllm" and (why := _ONLY_SGLANG.get(_dashed(name))) is not None:
+            notes.problems.add(loc, f"this is a flag of sglang; {why}", show=False)
+        flag = _RENAMED[engine].get(name, name)
+        if flag != name:
+            notes.warn(loc, f"read as the flag {flag} of {engine}")
+        owner = owners.setdefault(_flag(flag), name)
+        if _dashed(owner) != _dashed(name):  # one name spelled in two ways is noted already
+            fix = f"parameters.{owner} sets the same flag; remove one of them"
+            notes.problems.add(loc, fix, show=False)
+        values = [point[name] for point in axis.points if name in point]
+        if None in values:
+            notes.warn(loc, "null leaves the flag out; the first autotuner wrote the word None")
+        axes.append(Axis(flag, tuple({flag: value} for value in values)))
+    return axes
+
+
+def _prepared(name: str, spec: object, notes: Notes) -> object:
+    """A parameter as a study file writes it; None where it has problems, which are noted."""
+    loc: Loc = ("parameters", name)
+    if isinstance(spec, bool | int | float | str):
+        return [spec]
+    if not isinstance(spec, dict):
+        return spec if spec is not None else [None]
+    kind = spec.get("type", _CHOICES[0])
+    if kind in _RANGES:
+        ends = [spec[end] for end in ("low", "high") if spec.get(end) is not None]
+        fix = (
+            "a range cannot be measured whole; write the values to try as a list: "
+            f"{flow_text(ends or [1, 2])}, with those between that matter"
+        )
+        notes.problems.add(loc, fix)
+        return None
+    if kind not in _CHOICES:
+        fix = unknown_name(str(kind), (*_CHOICES, *_RANGES), "type")
+        notes.problems.add((*loc, "type"), fix)
+        return None
+    return {**spec, "type": "choice"}
+
+
+def _derived(
+    name: str, points: Sequence[Mapping[str, Value]], explicit: Mapping[str, str], notes: Notes
+) -> list[Axis]:
+    kept: list[Mapping[str, Value]] = []
+    for point in points:
+        for flag in point:
+            if _flag(flag) in explicit:
+                notes.warn((name,), f"sets {flag} too; the one under `parameters` counts")
+        left = {flag: v for flag, v in point.items() if _flag(flag) not in explicit}
+        if left not in kept:
+            kept.append(left)
+    if not any(kept):
+        if points:
+            notes.warn((name,), "sets no flag of the engine")
+        return []
+    if len(kept) < len(points):
+        notes.warn((name,), f"its {len(points)} combinations give {len(kept)} different servers")
+    return [Axis(name, tuple(kept))]
