@@ -41,6 +41,8 @@ class LoadContext:
     """A level in which no request receives a token for so long is given up."""
     cpus: tuple[int, ...] = ()
     executable: str | None = None
+    workers: int = 0
+    """Processes that send the requests, where the load generator can have several; 0: its own."""
     should_stop: Callable[[], str | None] = field(default=lambda: None)
     """Asked a few times a second: a reason to end now (the server died), or None."""
 
@@ -57,6 +59,8 @@ class LevelLoad:
     """Why the level was not run to its stop rule; None if it was."""
     silent_s: float | None = None
     """Given up because the server, though under load, sent no token to anyone for so long."""
+    client_cpu_s: tuple[float, ...] = ()
+    """CPU seconds that each process which sent requests used during the level; empty: unknown."""
 
 
 class LoadGenerator(ABC):

@@ -8,14 +8,16 @@ it get a new call. `genai_bench_shim` says how a call differs from a plain ``gen
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from autotuner.errors import LaunchError
 from autotuner.spec.workload import Level, Workload
 from autotuner.supervision.process import SupervisedProcess
 
-__all__ = ["EXECUTABLE_VARIABLE", "PINNED_VERSION", "GenaiBench"]
+__all__ = ["EXECUTABLE_VARIABLE", "PINNED_VERSION", "GenaiBench", "held_port"]
 
 PINNED_VERSION = "0.0.5"
 EXECUTABLE_VARIABLE = "AUTOTUNER_GENAI_BENCH"
@@ -111,6 +113,20 @@ def _new_folder(parent: Path, workload: str) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def held_port() -> Iterator[int]:
+    """A free port of this machine, which the system gives to nobody else until the end.
+
+    genai-bench's workers look for their master at a port, whoever it is that listens there; its
+    own default is the same for all calls. A socket that is bound and does not listen keeps the
+    port from being given away, and, as both allow it, does not keep the master from listening.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
 def _python_of(executable: Path) -> Path:
     """The interpreter beside the program: our changes must run in genai-bench's environment."""
     # An installer may have put a link to the program into a folder of programs.
@@ -133,9 +149,18 @@ class _Call:
 
     def run(self, levels: Sequence[Level]) -> Generator[LevelLoad, None, int]:
         """Yield levels that ended or were lost; return how many of ``levels`` these are."""
+        if not self.context.workers:
+            return (yield from self._run(levels, []))
+        with held_port() as port:
+            words = ["--num-workers", str(self.context.workers), "--master-port", str(port)]
+            return (yield from self._run(levels, words))
+
+    def _run(
+        self, levels: Sequence[Level], words: Sequence[str]
+    ) -> Generator[LevelLoad, None, int]:
         events = EventFile(self.folder / "events.jsonl")
         with SupervisedProcess(
-            self._command(levels),
+            [*self._command(levels), *words],
             environment=self._environment(events.path),
             log_path=self.context.folder / f"{self.folder.name}.log",
             cpus=self.context.cpus,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -67,7 +67,8 @@ class LevelLog:
         origin = events[0]["started"] if events else 0.0
         records = tuple(_record(index, event, origin) for index, event in enumerate(events))
         started_at = self._started_at(origin) if events else None
-        return LevelLoad(self.level, records, started_at, failure, silent_s)
+        cpu_s = _cpu_s(events)
+        return LevelLoad(self.level, records, started_at, failure, silent_s, cpu_s)
 
     def _started_at(self, origin: float) -> datetime | None:
         if self.started is None:
@@ -76,19 +77,34 @@ class LevelLog:
         return wall + timedelta(seconds=origin - self.started["clock"])
 
 
+def _cpu_s(events: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
+    """CPU seconds of each process that sent requests, from its first one to its last."""
+    spans: dict[int, tuple[float, float]] = {}
+    for event in events:
+        if "process" in event:
+            start, end = event["cpu"]
+            first, last = spans.get(event["process"], (start, end))
+            spans[event["process"]] = min(first, start), max(last, end)
+    return tuple(last - first for first, last in spans.values())
+
+
 def _record(index: int, event: Mapping[str, Any], origin: float) -> RequestRecord:
-    started_s = event["started"] - origin
+    started_s, ended = event["started"] - origin, event.get("ended")
+    known: dict[str, Any] = {
+        "ended_s": None if ended is None else ended - origin,
+        "output_tokens_asked": event.get("asked"),
+        "output_chunks": event.get("chunks"),
+    }
     if event.get("cut"):
-        return RequestRecord(index, RequestStatus.CUT, started_s)
-    ended_s = event["ended"] - origin
+        return RequestRecord(index, RequestStatus.CUT, started_s, **known)
     if "code" in event:
         return RequestRecord(
             index,
             RequestStatus.FAILED,
             started_s,
-            ended_s=ended_s,
             error_code=_whole_number(event["code"]),
             error_message=event.get("message"),
+            **known,
         )
     return RequestRecord(
         index,
@@ -96,10 +112,11 @@ def _record(index: int, event: Mapping[str, Any], origin: float) -> RequestRecor
         started_s,
         ttft_s=None if event["first"] is None else event["first"] - event["started"],
         e2e_latency_s=event["ended"] - event["started"],
-        ended_s=ended_s,
+        itl_s=event.get("itl"),
         input_tokens=event["input_tokens"],
         output_tokens=event["output_tokens"],
         reasoning_tokens=event["reasoning_tokens"],
+        **known,
     )
 
 

@@ -10,8 +10,15 @@ What changes, and why (all read from genai-bench 0.0.5):
   rows that its own validation refuses (one-token outputs) are dropped. Here: every request is
   written down when it ends, however it ends, so that nothing is lost if genai-bench dies.
 * A stream that breaks off counts as an answer, unless it was chunked. Here: it is an error.
-* Whether tokens flow is known to nobody outside. Here: a sign of life every ``beat_s``, which
-  says whether there was a token since the last one.
+* Of an answer it keeps the first token's time and the last one's. Here: the gaps between all
+  chunks with text, and their number also where the request was cut.
+* Whether tokens flow is known to nobody outside. Here: a sign of life every ``beat_s``, by each
+  process that sends requests, which says whether there was a token since the last one.
+* Nobody knows whether it was itself what limited the numbers. Here: the CPU time of the process
+  at the start and the end of each request.
+* Workers (``--num-workers``) report their number of requests every three seconds, may join late
+  or never, and draw the same lengths, as they are forked with one random state. Here: requests
+  are counted in the event file, all workers are waited for, and each has a state of its own.
 * A level without a single success ends the program and loses the levels after it. Here: the
   next level follows.
 * Spreadsheets and plots take seconds of GPU time. Here: they are left out.
@@ -29,19 +36,44 @@ import json
 import os
 import sys
 import time
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 _UNFIT = 78
 _UNWRITTEN = 74
 _POLL_S = 0.05
+_JOIN_S = 60.0
+"""Patience with workers that start."""
+_ENDED = b'{"event": "request"'
 
 _options = json.loads(os.environ.get("AUTOTUNER_SHIM", "{}"))
 
 
-class _Flow:
-    """Of the answers that are being read. One flag, as it is set at every token."""
+class _Ear:
+    """What this process hears; plain attributes, as they are set at every token.
+
+    Nothing switches to another request between the arrival of a line and its reading.
+    """
 
     tokens = False
+    """Whether there was a token since the last sign of life."""
+    now = 0.0
+    """When the line came that is being read."""
+    times: list[float] | None = None
+    """Where to note that time if the line has text."""
+    beating_in: int | None = None
+    """The process that gives signs of life; a fork has to begin anew."""
+
+
+class _Level:
+    """What the level loop knows, in the process that runs it."""
+
+    offset = 0
+    """Up to where the event file has been looked at."""
+    ended = 0
+    workers: tuple[Any, ...] = ()
 
 
 def _emit(event: str, **fields: Any) -> None:
@@ -64,40 +96,59 @@ def _emit(event: str, **fields: Any) -> None:
 def _until_stop_rule(max_time_per_run: float, max_requests_per_run: int, environment: Any) -> int:
     import gevent
 
-    started = beat_at = time.monotonic()
+    started = time.monotonic()
     while (elapsed := time.monotonic() - started) < _options["seconds"]:
         gevent.sleep(_POLL_S)
-        ended = environment.runner.stats.total.num_requests
-        if _options["requests"] is not None and ended >= _options["requests"]:
+        if _options["requests"] is not None and _ended_requests() >= _options["requests"]:
             break
-        if time.monotonic() - beat_at >= _options["beat_s"]:
-            beat_at = time.monotonic()
-            tokens, _Flow.tokens = _Flow.tokens, False
-            _emit("alive", tokens=tokens)
-    _emit("stop_rule_met")
+        if not all(worker.is_alive() for worker in _Level.workers):
+            _give_up("one of genai-bench's workers ended")
+    _emit("stop_rule_met", clock=time.monotonic())
     return round(elapsed)
 
 
-def _hear_tokens() -> None:
-    from requests import Response
-
-    original = Response.iter_lines
-
-    def iter_lines(self: Any, *args: Any, **kwargs: Any) -> Any:
-        for line in original(self, *args, **kwargs):
-            if line[:5] == b"data:":  # other lines may only keep the connection alive
-                _Flow.tokens = True
-            yield line
-
-    Response.iter_lines = iter_lines  # type: ignore[method-assign]
+def _ended_requests() -> int:
+    """Requests of this level that have ended, in whichever process."""
+    with Path(_options["events"]).open("rb") as file:
+        file.seek(_Level.offset)
+        new = file.read()
+    complete = new[: new.rfind(b"\n") + 1]
+    _Level.offset += len(complete)
+    _Level.ended += complete.count(_ENDED)
+    return _Level.ended
 
 
-def _refuse_broken_streams(user_class: Any) -> None:
+def _give_up(reason: str) -> None:
+    print(reason, flush=True)
+    sys.exit(1)
+
+
+def _keep_beating() -> None:
+    if _Ear.beating_in != os.getpid():
+        import gevent
+
+        _Ear.beating_in = os.getpid()
+        gevent.spawn(_beat)
+
+
+def _beat() -> None:
+    import gevent
+
+    while True:
+        gevent.sleep(_options["beat_s"])
+        tokens, _Ear.tokens = _Ear.tokens, False
+        _emit("alive", tokens=tokens)
+
+
+def _read_streams(module: Any, user_class: Any) -> None:
+    """Note when text comes, and refuse streams that break off."""
     from requests.exceptions import ChunkedEncodingError
 
     original = user_class.parse_chat_response
 
     def parse_chat_response(self: Any, response: Any, *args: Any) -> Any:
+        lines = response.iter_lines
+        response.iter_lines = lambda **options: _heard(lines(**options), self.heard_at)
         answer = original(self, response, *args)
         # It stops reading at the last event: a stream that was read to its end had none.
         if answer.status_code == 200 and response._content_consumed:
@@ -105,48 +156,105 @@ def _refuse_broken_streams(user_class: Any) -> None:
         return answer
 
     user_class.parse_chat_response = parse_chat_response
+    # It reads each line right after it came: reading it a second time would double the work.
+    module.json = SimpleNamespace(**{**vars(module.json), "loads": _loads})
+
+
+def _heard(lines: Any, times: list[float]) -> Any:
+    for line in lines:
+        if line[:5] == b"data:":  # other lines may only keep the connection alive
+            _Ear.tokens, _Ear.times, _Ear.now = True, times, time.monotonic()
+        yield line
+
+
+def _loads(text: Any, **options: Any) -> Any:
+    data = json.loads(text, **options)
+    times, _Ear.times = _Ear.times, None
+    if times is not None:
+        try:
+            delta = data["choices"][0]["delta"]
+            if delta.get("content") or delta.get("reasoning_content") or delta.get("reasoning"):
+                times.append(_Ear.now)
+        except (LookupError, TypeError, AttributeError):
+            pass  # no piece of an answer
+    return data
 
 
 def _record_requests(user_class: Any) -> None:
     original = user_class.send_request
 
-    def send_request(self: Any, *args: Any, **kwargs: Any) -> Any:
-        started = time.monotonic()
+    def send_request(self: Any, stream: bool, endpoint: str, payload: Any, *args: Any) -> Any:
+        _keep_beating()
+        times: list[float] = []
+        self.heard_at = times
+        cpu, started = time.process_time(), time.monotonic()
+        fields: dict[str, Any] = {}
         try:
-            response = original(self, *args, **kwargs)
+            response = original(self, stream, endpoint, payload, *args)
         except Exception as error:  # genai-bench itself drops these requests silently
-            _emit(
-                "request",
-                started=started,
-                ended=time.monotonic(),
-                code=-1,
-                message=f"{type(error).__name__}: {error}",
-            )
+            fields = _failed(started, -1, f"{type(error).__name__}: {error}")
             raise
         except BaseException:  # gevent's GreenletExit: the level ended around us
-            _emit("request", started=started, cut=True)
+            fields = {"started": started, "ended": time.monotonic(), "cut": True}
+            fields["first"] = times[0] if times else None
             raise
-        if response.status_code == 200:
-            _emit(
-                "request",
-                started=response.start_time,
-                first=response.time_at_first_token,
-                ended=response.end_time,
-                input_tokens=response.num_prefill_tokens,
-                output_tokens=getattr(response, "tokens_received", None),
-                reasoning_tokens=getattr(response, "reasoning_tokens", None),
-            )
         else:
-            _emit(
-                "request",
-                started=started,
-                ended=time.monotonic(),
-                code=response.status_code,
-                message=str(response.error_message)[:2000],
-            )
-        return response
+            if response.status_code == 200:
+                fields = _completed(response, times if stream else None)
+            else:
+                message = str(response.error_message)[:2000]
+                fields = _failed(started, response.status_code, message)
+            return response
+        finally:
+            asked = payload.get("max_tokens") or payload.get("max_completion_tokens")
+            used = {"process": os.getpid(), "cpu": [cpu, time.process_time()]}
+            _emit("request", **fields, asked=asked, chunks=len(times) if stream else None, **used)
 
     user_class.send_request = send_request
+
+
+def _completed(response: Any, times: list[float] | None) -> dict[str, Any]:
+    return {
+        "started": response.start_time,
+        "first": response.time_at_first_token,
+        "ended": response.end_time,
+        "itl": None if times is None else [round(b - a, 5) for a, b in pairwise(times)],
+        "input_tokens": response.num_prefill_tokens,
+        "output_tokens": getattr(response, "tokens_received", None),
+        "reasoning_tokens": getattr(response, "reasoning_tokens", None),
+    }
+
+
+def _failed(started: float, code: Any, message: str) -> dict[str, Any]:
+    return {"started": started, "ended": time.monotonic(), "code": code, "message": message}
+
+
+def _gather_workers(runner_class: Any) -> None:
+    """Begin with all workers or not at all, each with random numbers of its own."""
+    import gevent
+    import numpy
+    from locust.runners import MasterRunner
+
+    setup, work = runner_class.setup, runner_class._worker_process
+
+    def setup_and_wait(self: Any) -> None:
+        self.config.wait_time = 0  # for workers; here they are waited for
+        setup(self)
+        if not isinstance(self.environment.runner, MasterRunner):
+            return
+        _Level.workers = tuple(self._worker_processes)
+        patience = time.monotonic() + _JOIN_S
+        while (joined := self.environment.runner.worker_count) != self.config.num_workers:
+            if time.monotonic() > patience or joined > self.config.num_workers:
+                _give_up(f"{joined} workers joined, {self.config.num_workers} were started")
+            gevent.sleep(_POLL_S)
+
+    def work_at_random(self: Any, worker_id: int) -> None:
+        numpy.random.seed()  # the standard library's own does so at a fork
+        work(self, worker_id)
+
+    runner_class.setup = setup_and_wait
+    runner_class._worker_process = work_at_random
 
 
 def _announce_levels(collector_class: Any) -> None:
@@ -161,6 +269,7 @@ def _announce_levels(collector_class: Any) -> None:
             clock=time.monotonic(),
             time=time.time(),
         )
+        _Level.offset, _Level.ended = Path(_options["events"]).stat().st_size, 0
         set_run_metadata(self, iteration, scenario, *args, **kwargs)
 
     def finish(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -181,8 +290,9 @@ def _nothing(*args: Any, **kwargs: Any) -> tuple[None, None]:
 def _adapt() -> Any:
     """Apply the changes and return genai-bench's command line."""
     import genai_bench.cli.cli as cli
+    import genai_bench.user.openai_user as openai_user
+    from genai_bench.distributed.runner import DistributedRunner
     from genai_bench.metrics.aggregated_metrics_collector import AggregatedMetricsCollector
-    from genai_bench.user.openai_user import OpenAIUser
 
     replaced = {
         "manage_run_time": _until_stop_rule,
@@ -194,9 +304,9 @@ def _adapt() -> Any:
     for name, function in replaced.items():
         getattr(cli, name)  # raises where this version has no such function
         setattr(cli, name, function)
-    _hear_tokens()
-    _refuse_broken_streams(OpenAIUser)
-    _record_requests(OpenAIUser)
+    _read_streams(openai_user, openai_user.OpenAIUser)
+    _record_requests(openai_user.OpenAIUser)
+    _gather_workers(DistributedRunner)
     _announce_levels(AggregatedMetricsCollector)
     return cli.cli
 

@@ -74,6 +74,7 @@ class Preparation:
             no_token_s=self.order.timeouts.no_token_s,
             cpus=self.order.attempt.experiment.footprint.cpus.load,
             executable=self.order.bench.executable,
+            workers=self.order.bench.workers,
         )
 
     def target(self, url: str) -> Target:
@@ -101,6 +102,7 @@ class Preparation:
             failure=mask_secrets(load.failure, self.secrets) if load.failure else None,
             max_error_rate=workload.max_error_rate,
             simulated=self.engine.simulated,
+            client_cpu_s=load.client_cpu_s,
         )
 
     def _masked(self, record: RequestRecord) -> RequestRecord:
