@@ -1,0 +1,123 @@
+"""Whether the cluster measured the same at the end of the study as at its start."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from statistics import mean
+
+from autotuner.results.quality.finding import Finding, Severity
+from autotuner.results.quality.inspected import Inspected, Row
+from autotuner.results.score import RankingEntry
+from autotuner.spec.experiment import Purpose
+
+__all__ = ["drift", "no_reference"]
+
+_NOISE_SIGMAS = 2.0
+_UNKNOWN_MOVE = (
+    "a cluster that became slower or faster meanwhile cannot be told from a better configuration"
+)
+
+
+def no_reference(inspected: Inspected) -> Iterator[Finding]:
+    """A study whose results cannot be held against anything."""
+    baseline = inspected.study.baseline
+    if baseline is None:
+        yield Finding(
+            "no_baseline",
+            Severity.NOTE,
+            (),
+            "the study has no baseline",
+            "what the winner is worth against the engine's defaults is not known, and "
+            f"{_UNKNOWN_MOVE}",
+            "baseline: {}",
+        )
+        return
+    entry = inspected.entries.get(baseline.id)
+    if entry is None or inspected.ranking.pending:
+        return
+    if entry.servers == 0:
+        yield Finding(
+            "baseline_failed",
+            Severity.NOTE,
+            (baseline.id,),
+            f"the baseline has no complete measurement: {entry.score.reason or 'no reason'}",
+            f"no result can be shown relative to it, and {_UNKNOWN_MOVE}",
+            "baseline: {PARAMETER: VALUE} with a point that starts and keeps its levels",
+        )
+    elif not _split(inspected, entry)[1]:
+        yield Finding(
+            "no_drift_check",
+            Severity.NOTE,
+            (baseline.id,),
+            "the baseline was not measured again at the end",
+            _UNKNOWN_MOVE,
+            "autotuner run FILE --resume, which measures what is still missing",
+        )
+
+
+def drift(inspected: Inspected) -> Iterator[Finding]:
+    """A baseline that measures otherwise at the end than at the start."""
+    baseline = inspected.study.baseline
+    entry = None if baseline is None else inspected.entries.get(baseline.id)
+    if baseline is None or entry is None:
+        return
+    start, end = _split(inspected, entry)
+    if not start or not end:
+        return
+    moved = mean(map(math.log, end)) - mean(map(math.log, start))
+    if abs(math.expm1(moved)) <= inspected.judging.minimal_effect:
+        return
+    noise = inspected.ranking.verdict.noise_cv
+    usual = _NOISE_SIGMAS * (noise or 0.0) * math.sqrt(1 / len(start) + 1 / len(end))
+    lead = inspected.lead
+    within = f"; up to {100 * usual:.1f} % is the usual noise between servers" if usual else ""
+    if abs(moved) <= usual:
+        severity, consequence = Severity.NOTE, "none, if it is the noise that it seems to be"
+    elif lead is not None and abs(math.expm1(moved)) > lead:
+        severity = Severity.SERIOUS
+        consequence = (
+            f"the winner leads by {100 * lead:.1f} %, less than the cluster moved: it may have "
+            "won by the time at which it was measured"
+        )
+    else:
+        severity = Severity.WARNING
+        consequence = (
+            "results measured at different times differ by up to as much for no other reason"
+        )
+    yield Finding(
+        "drift",
+        severity,
+        (baseline.id,),
+        f"the baseline measured {100 * math.expm1(moved):+.1f} % at the end against the start"
+        f"{_hosts(inspected, baseline.id)}{within}",
+        consequence,
+        "see what else ran on the nodes (clocks, heat, neighbours); measure again with "
+        f"order: random and finalist_servers: {inspected.judging.finalist_servers + 2}",
+    )
+
+
+def _split(inspected: Inspected, entry: RankingEntry) -> tuple[Sequence[float], Sequence[float]]:
+    """The baseline's values before the end of the study, and at its end."""
+    attempts = inspected.counting.get(entry.experiment_id, ())
+    samples = entry.score.samples
+    if len(attempts) != len(samples):
+        return (), ()
+    at_end = {str(row["attempt_id"]) for row in inspected.ended if _is_check(row)}
+    pairs = [
+        (attempt in at_end, sample)
+        for attempt, sample in zip(attempts, samples, strict=True)
+        if math.isfinite(sample) and sample > 0
+    ]
+    return [s for last, s in pairs if not last], [s for last, s in pairs if last]
+
+
+def _is_check(row: Row) -> bool:
+    return row.get("purpose") == Purpose.DRIFT_CHECK.value
+
+
+def _hosts(inspected: Inspected, id_: str) -> str:
+    rows = [row for row in inspected.ended if row["experiment_id"] == id_ and row.get("host")]
+    start = sorted({str(row["host"]) for row in rows if not _is_check(row)})
+    end = sorted({str(row["host"]) for row in rows if _is_check(row)})
+    return f" (on {', '.join(end)}, before on {', '.join(start)})" if start != end else ""

@@ -1,0 +1,86 @@
+"""A best point at the end of what was measured: the optimum may lie beyond."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from autotuner.results.quality.finding import Finding, Severity
+from autotuner.results.quality.inspected import Inspected, Row, number, place
+from autotuner.spec.objective import Over
+
+__all__ = ["edge_level", "edge_parameter"]
+
+
+def edge_level(inspected: Inspected) -> Iterator[Finding]:
+    """The best level of the leader has the highest, or lowest, concurrency of all."""
+    leader = inspected.leader
+    if leader is None or inspected.judging.objective.over is not Over.BEST:
+        return
+    level = inspected.entries[leader].score.level
+    measured = [row for row in inspected.judged if row["experiment_id"] == leader]
+    best = next((row for row in measured if place(row) == level), None)
+    if best is None:
+        return
+    at = _concurrency(best)
+    steps = sorted({_concurrency(r) for r in measured if r["workload"] == best["workload"]})
+    if len(steps) < 2 or steps[0] < at < steps[-1] or at == 1:
+        return
+    highest = at == steps[-1]
+    wanted = [*steps, 2 * at] if highest else [max(1, at // 2), *steps]
+    yield Finding(
+        "edge_level",
+        Severity.NOTE,
+        (leader,),
+        f"the leader's best level is the {'highest' if highest else 'lowest'} concurrency "
+        f"measured, {at}",
+        "the optimum may lie beyond, and there another configuration may lead",
+        f"workloads: concurrency: {wanted}",
+    )
+
+
+def edge_parameter(inspected: Inspected) -> Iterator[Finding]:
+    """The leader, and all that tie with it, have the end value of a numeric parameter."""
+    leader = inspected.leader
+    if leader is None or inspected.experiments[leader].is_baseline:
+        return
+    points = [e.parameters for e in inspected.study.experiments if not e.is_baseline]
+    best = [inspected.experiments[id_].parameters for id_ in inspected.finalists]
+    for column in inspected.study.parameters:
+        name = column.parameter
+        values = sorted({v for p in points if (v := _plain_number(p.get(name))) is not None})
+        ends = {_plain_number(point.get(name)) for point in best}
+        end = next(iter(ends))
+        if len(values) < 3 or len(ends) > 1 or end is None or end not in (values[0], values[-1]):
+            continue
+        highest = end == values[-1]
+        yield Finding(
+            "edge_parameter",
+            Severity.NOTE,
+            (leader,),
+            f"the leader has the {'highest' if highest else 'lowest'} value of {name} that was "
+            f"tried, {end:g}",
+            "values beyond may be better still",
+            f"parameters: {name}: {_extended(values, highest=highest)}",
+        )
+
+
+def _concurrency(row: Row) -> int:
+    return int(number(row, "concurrency") or 0)
+
+
+def _plain_number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value
+
+
+def _extended(values: Sequence[float], *, highest: bool) -> str:
+    """The end value and one beyond it, a step further in the same proportion."""
+    end, before = (values[-1], values[-2]) if highest else (values[0], values[1])
+    beyond = end * end / before if end * before > 0 else 2 * end - before
+    if isinstance(end, int):
+        beyond = round(beyond)
+    shown = f"{end:g}, {beyond:.4g}" if highest else f"{beyond:.4g}, {end:g}"
+    if beyond == end:
+        return f"values {'above' if highest else 'below'} {end:g}, where the engine allows any"
+    return f"[{f'..., {shown}' if highest else f'{shown}, ...'}], where the engine allows it"
