@@ -14,6 +14,7 @@ from autotuner.results.schema import parameter_columns
 from autotuner.results.store import ResultStore
 from autotuner.results.study_record import ExpectedExperiment, StudyRecord
 from autotuner.spec.experiment import Attempt, Completed, Experiment, Outcome
+from autotuner.spec.judging import Judging
 from autotuner.spec.objective import Direction, Objective, Over
 from autotuner.spec.server import Footprint, Model, ServerConfig
 from autotuner.spec.study import Axis
@@ -60,10 +61,9 @@ def study(experiments: tuple[Experiment, ...]) -> StudyRecord:
         name="tiny",
         created_at=START,
         autotuner_version="0.1.0",
-        objective=Objective(
-            "throughput", "output_throughput_tok_s", Direction.MAXIMIZE, over=Over.WORST
+        judging=Judging(
+            Objective("throughput", "output_throughput_tok_s", Direction.MAXIMIZE, over=Over.WORST)
         ),
-        constraints=(),
         parameters=parameter_columns([axis]),
         experiments=tuple(
             ExpectedExperiment(e.id, e.label, dict(e.parameters), e.levels) for e in experiments
