@@ -42,7 +42,7 @@ def read_objective(
         metric = _per_gpu(metric, problems)
     if (fault := needs.fault(metric)) is not None:
         key = "per_gpu" if section.per_gpu else "name"
-        problems.add(("objective", key) if isinstance(content, dict) else ("objective",), fault)
+        problems.add(("objective", key), fault)
     chosen = ChosenLevels()
     if workloads is not None:
         chosen = read_levels(section, problems, workloads, constrained=constrained)

@@ -11,6 +11,7 @@ import pytest
 
 from autotuner.errors import StudyFileError, StudyProblem
 from autotuner.spec.experiment import Timeouts
+from autotuner.spec.judging import Judging
 from autotuner.spec.objective import Constraint, Direction, Objective
 from autotuner.spec.server import CpuPlan, Model
 from autotuner.spec.study import BenchConfig, EngineConfig, Resources, StudySpec
@@ -27,6 +28,16 @@ OPTIONAL = [
     "parameters",
     "exclude",
     "constraints",
+    "slo",
+    "goodput",
+    "usd_per_gpu_hour",
+    "minimal_effect",
+    "finalist_servers",
+    "compare_across",
+    "repeats",
+    "baseline",
+    "order",
+    "seed",
     "resources",
     "timeouts",
     "bench",
@@ -53,13 +64,19 @@ def test_a_minimal_study_has_every_default_filled_in(
         model=Model("org/model", "org/model"),
         axes=(),
         workloads=(Workload("D(100,100)", "D(100,100)", (1,), StopRule(60)),),
-        objective=Objective(
-            "maximize_throughput",
-            "output_throughput_tok_s",
-            Direction.MAXIMIZE,
-            workload="D(100,100)",
-            concurrency=1,
+        judging=Judging(
+            Objective(
+                "maximize_throughput",
+                "output_throughput_tok_s",
+                Direction.MAXIMIZE,
+                workload="D(100,100)",
+                concurrency=1,
+            ),
+            minimal_effect=0.02,
+            finalist_servers=5,
         ),
+        baseline={},
+        order_seed=0,
         bench=BenchConfig("genai-bench"),
         resources=Resources(None, CpuPlan(1)),
         timeouts=Timeouts(),
@@ -77,7 +94,7 @@ def test_the_example_in_the_documentation_loads(study: StudyWriter) -> None:
     example, *fragments = re.findall(r"```yaml\n(.*?)```", DOCS.read_text(), re.DOTALL)
     spec = load_study(study.write(example))
     assert spec.name == "chat-throughput"
-    assert spec.constraints[0] == Constraint("ttft_s", "p99", 0.5)
+    assert spec.judging.constraints[0] == Constraint("ttft_s", "p99", 0.5)
     assert len(spec.axes) == 5
     assert len(spec.exclusions) == 2
     custom = next(fragment for fragment in fragments if fragment.startswith("engine:"))
@@ -175,6 +192,78 @@ def test_a_value_that_yaml_twists_is_reported_once(study: StudyWriter) -> None:
     assert "finite" in problem.fix
 
 
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("slos", "`slo`"),
+        ("price", "`usd_per_gpu_hour`"),
+        ("min_effect", "`minimal_effect`"),
+        ("random_seed", "`seed`"),
+        ("weights", "under `objective`"),
+        ("repeat", "`repeats`"),
+        ("finalists", "`finalist_servers`"),
+        ("base_line", "`baseline`"),
+        ("num_workers", "`bench: {name: ..., workers: 4}`"),
+    ],
+)
+def test_a_likely_wrong_key_is_told_its_right_one(
+    study: StudyWriter, wrong: str, meant: str
+) -> None:
+    problem = study.problem(x=f"{wrong}: 1")
+    assert (problem.key, problem.line) == (wrong, 6)
+    assert meant in problem.fix
+
+
+@pytest.mark.parametrize(
+    ("key", "least"), [("repeats", 1), ("seed", 0), ("finalist_servers", 1), ("give_up_after", 0)]
+)
+@pytest.mark.parametrize("value", [None, "true", '"2"', "1.5", "[1]"])
+def test_a_count_is_a_whole_number_without_quotes(
+    study: StudyWriter, key: str, least: int, value: str | None
+) -> None:
+    shown = str(least - 1) if value is None else value
+    problem = study.problem(x=f"{key}: {shown}")
+    assert (problem.key, problem.value) == (key, shown)
+    assert f"at least {least}" in problem.fix
+    study.load(x=f"{key}: {least}")
+
+
+def test_every_level_of_every_workload_is_repeated(study: StudyWriter) -> None:
+    item = "{name: %s, scenario: 'D(5,5)', concurrency: [1, 2], stop: {seconds: 1}}"
+    spec = study.load(
+        workloads=f"workloads: [{item % 'a'}, {item % 'b'}]",
+        objective="objective: {name: minimize_ttft, at: {workload: a, concurrency: 2}}",
+        repeats="repeats: 3",
+    )
+    assert [workload.repeats for workload in spec.workloads] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "seed"),
+    [("", 0), ("seed: 7", 7), ("order: random", 0), ("order: random\nseed: 7", 7)],
+)
+def test_the_order_is_drawn_with_the_seed(study: StudyWriter, text: str, seed: int) -> None:
+    spec = study.load(order=text)
+    assert (spec.order_seed, spec.warnings) == (seed, ())
+
+
+def test_in_plan_order_nothing_is_drawn_and_a_seed_is_said_to_be_unused(
+    study: StudyWriter,
+) -> None:
+    assert study.load(order="order: plan").order_seed is None
+    spec = study.load(order="order: plan\nseed: 7")
+    assert spec.order_seed is None
+    (warning,) = spec.warnings
+    assert "`seed` is not used" in warning
+
+
+@pytest.mark.parametrize("value", ["shuffled", "3", "[]", "true"])
+def test_another_order_is_refused(study: StudyWriter, value: str) -> None:
+    problem = study.problem(order=f"order: {value}")
+    assert problem.key == "order"
+    assert "random" in problem.fix
+
+
 @pytest.mark.parametrize("name", ["a b", "a/b", "-a", "", "é", "a" * 65])
 def test_a_study_name_must_fit_file_and_container_names(study: StudyWriter, name: str) -> None:
     assert study.problem(study=f'study: "{name}"').key == "study"
@@ -244,6 +333,26 @@ def test_an_unknown_load_generator_is_refused(study: StudyWriter, bench: str, ke
     problem = study.problem(bench=f"bench: {bench}")
     assert (problem.key, problem.value) == (key, "genai_bench")
     assert "did you mean `genai-bench`" in problem.fix
+
+
+def test_the_load_may_come_from_several_processes(study: StudyWriter) -> None:
+    bench = study.load(bench="bench: {name: genai-bench, workers: 4}").bench
+    assert bench == BenchConfig("genai-bench", workers=4)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "words"),
+    [
+        ("{name: genai-bench, workers: -1}", "workers", "at least 0"),
+        ("{name: genai-bench, workers: true}", "workers", "whole number"),
+        ("{name: genai-bench, num_workers: 2}", "num_workers", "`workers`"),
+        ("{name: closed-loop, workers: 2}", "workers", "one process"),
+    ],
+)
+def test_wrong_workers_are_explained(study: StudyWriter, text: str, key: str, words: str) -> None:
+    problem = study.problem(bench=f"bench: {text}")
+    assert problem.key == f"bench.{key}"
+    assert words in problem.fix
 
 
 def test_a_bench_without_a_name_is_refused(study: StudyWriter) -> None:
