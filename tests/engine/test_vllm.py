@@ -47,6 +47,9 @@ workloads:
     concurrency: [1, 4]
     stop: {{seconds: 60, requests: 12}}
 objective: {{name: minimize_ttft, at: {{concurrency: 4}}}}
+baseline: false
+finalist_servers: 1
+order: plan
 resources: {{gpus: 0, cpus: {{server: 0, load: 1}}}}
 output: results
 """

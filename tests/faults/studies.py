@@ -81,6 +81,10 @@ def write_study(
         "parameters": {"case": {"type": "tied", "values": points}},
         "workloads": [workload()],
         "objective": {"name": "maximize_throughput", "over": "best"},
+        # One attempt of each, in this order, but for what the faults make of them.
+        "baseline": False,
+        "finalist_servers": 1,
+        "order": "plan",
         "resources": {"gpus": 0},
         "timeouts": {"stop_s": 2.0, "level_grace_s": 10.0},
         "bench": "closed-loop",

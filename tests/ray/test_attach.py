@@ -30,6 +30,9 @@ parameters:
 workloads:
   - {name: chat, scenario: "D(50,20)", concurrency: [4], stop: {seconds: 20, requests: 10}}
 objective: maximize_throughput
+baseline: false
+finalist_servers: 1
+order: plan
 resources: {gpus: 0}
 bench: closed-loop
 output: out

@@ -23,6 +23,9 @@ parameters:
 workloads:
   - {name: chat, scenario: "D(50,20)", concurrency: [1, 4], stop: {seconds: 20, requests: 10}}
 objective: {name: maximize_throughput, at: {concurrency: 4}}
+baseline: false
+finalist_servers: 1
+order: plan
 resources: {gpus: 0}
 bench: closed-loop
 output: out

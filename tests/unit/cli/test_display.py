@@ -28,6 +28,9 @@ parameters:
 workloads:
   - {name: chat, scenario: "D(20,10)", concurrency: [1, 2], stop: {seconds: 20, requests: 6}}
 objective: {name: maximize_throughput, at: {concurrency: 2}}
+baseline: false
+finalist_servers: 1
+order: plan
 resources: {gpus: 0, cpus: 1}
 bench: closed-loop
 output: out

@@ -22,6 +22,9 @@ parameters: {max-num-seqs: [1]}
 workloads:
   - {name: chat, scenario: "D(10,5)", concurrency: [2], stop: {seconds: 5}}
 objective: minimize_ttft
+baseline: false
+finalist_servers: 1
+order: plan
 bench: closed-loop
 resources: {gpus: 4}
 """

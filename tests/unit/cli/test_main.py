@@ -25,6 +25,9 @@ exclude:
 workloads:
   - {name: chat, scenario: "D(10,5)", concurrency: [2], stop: {seconds: 5}}
 objective: minimize_ttft
+baseline: false
+finalist_servers: 1
+order: plan
 resources: {gpus: 0}
 """
 
