@@ -10,7 +10,7 @@ from autotuner.spec.seed_task.notes import Notes
 from autotuner.spec.server import Value
 from autotuner.spec.source_lines import Loc
 from autotuner.spec.study import Axis
-from autotuner.spec.study_parameters import read_parameters
+from autotuner.spec.study_parameters import canonical, read_parameters
 from autotuner.spec.study_problems import flow_text, unknown_name
 
 __all__ = ["combinations", "parallel_sizes", "read_axes"]
@@ -86,11 +86,7 @@ def parallel_sizes(axes: Sequence[Axis]) -> dict[str, Value]:
 
 def _flag(name: str) -> str:
     """One spelling for all that an engine takes for the same flag."""
-    return _SAME.get(_dashed(name), _dashed(name))
-
-
-def _dashed(name: str) -> str:
-    return name.replace("_", "-")
+    return _SAME.get(canonical(name), canonical(name))
 
 
 def _explicit(content: object, engine: str, notes: Notes) -> list[Axis]:
@@ -102,13 +98,13 @@ def _explicit(content: object, engine: str, notes: Notes) -> list[Axis]:
     owners: dict[str, str] = {}
     for axis in space.axes:
         name, loc = axis.name, ("parameters", axis.name)
-        if engine == "vllm" and (why := _ONLY_SGLANG.get(_dashed(name))) is not None:
+        if engine == "vllm" and (why := _ONLY_SGLANG.get(canonical(name))) is not None:
             notes.problems.add(loc, f"this is a flag of sglang; {why}", show=False)
         flag = _RENAMED[engine].get(name, name)
         if flag != name:
             notes.warn(loc, f"read as the flag {flag} of {engine}")
         owner = owners.setdefault(_flag(flag), name)
-        if _dashed(owner) != _dashed(name):  # one name spelled in two ways is noted already
+        if canonical(owner) != canonical(name):  # one name spelled in two ways is noted already
             fix = f"parameters.{owner} sets the same flag; remove one of them"
             notes.problems.add(loc, fix, show=False)
         values = [point[name] for point in axis.points if name in point]

@@ -94,7 +94,7 @@ class _TaskReader:
             model = read_model(task["model"], tokenizer, notes, StudyPaths(problems))
         path = model[0].path if model is not None else ""
         axes = read_axes(task, engine, path, notes) if engine is not None else ()
-        limits = read_limits(task.get("slo"), notes)
+        limits = read_limits(task, notes)
         description = self._text("description")
         if problems or engine is None or model is None or optimization is None or not workloads:
             raise problems.error()
