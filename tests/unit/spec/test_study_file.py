@@ -12,7 +12,7 @@ import pytest
 from autotuner.errors import StudyFileError, StudyProblem
 from autotuner.spec.experiment import Timeouts
 from autotuner.spec.judging import Judging
-from autotuner.spec.objective import Constraint, Direction, Objective
+from autotuner.spec.objective import Constraint, Direction, Objective, Penalty
 from autotuner.spec.server import CpuPlan, Model
 from autotuner.spec.study import BenchConfig, EngineConfig, Resources, StudySpec
 from autotuner.spec.study_file import load_study
@@ -102,9 +102,28 @@ def test_the_example_in_the_documentation_loads(study: StudyWriter) -> None:
     assert study.load(engine=custom, resources=pinned).engine.name == "custom"
 
 
+def test_the_fragments_about_judging_in_the_documentation_load(study: StudyWriter) -> None:
+    fragments = re.findall(r"```yaml\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    weighted, soft, goodput = (
+        next(fragment for fragment in fragments if fragment.startswith(f"{key}:"))
+        for key in ("objective", "slo", "goodput")
+    )
+    item = "{name: %s, scenario: 'D(5,5)', concurrency: [8, 64], stop: {seconds: 1}}"
+    judging = study.load(
+        workloads=f"workloads: [{item % 'chat'}, {item % 'code'}]",
+        objective=weighted,
+        slo=soft,
+        goodput=goodput,
+    ).judging
+    assert [term.weight for term in judging.objective.weights] == [0.7, 0.3]
+    assert judging.constraints == (Constraint("e2e_latency_s", "p99", 5.0, penalty=Penalty()),)
+    assert len(judging.request_slos) == 2
+
+
 def test_the_documentation_lists_every_top_level_key(study: StudyWriter) -> None:
     allowed = study.problem(zzzzzz="zzzzzz: 1").fix.removeprefix("unknown key; allowed: ")
-    documented = re.findall(r"^\| `(\w+)` \|", DOCS.read_text().split("## engine")[0], re.MULTILINE)
+    table = re.findall(r"^\|(.*?)\|", DOCS.read_text().split("## engine")[0], re.MULTILINE)
+    documented = [key for cell in table for key in re.findall(r"`(\w+)`", cell)]
     assert sorted(documented) == sorted(allowed.split(", "))
     assert set(REQUIRED) | set(OPTIONAL) == set(documented)
 
