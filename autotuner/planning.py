@@ -15,6 +15,7 @@ from autotuner.engines.base import Engine
 from autotuner.engines.registry import load_engine
 from autotuner.errors import PlanError
 from autotuner.spec.experiment import Experiment, content_id
+from autotuner.spec.objective import Constraint
 from autotuner.spec.ordering import drawn
 from autotuner.spec.server import (
     Footprint,
@@ -181,8 +182,22 @@ def _grid(spec: StudySpec) -> Iterator[dict[str, Value]]:
 
 def _tolerant(spec: StudySpec) -> tuple[Workload, ...]:
     """The workloads with the share of failed requests that the constraints allow."""
-    allowed = [c.limit for c in spec.judging.constraints if c.metric == "error_rate" and c.upper]
+    allowed = [
+        _tolerated(constraint)
+        for constraint in spec.judging.constraints
+        if constraint.metric == "error_rate" and constraint.upper
+    ]
     return tuple(replace(w, max_error_rate=min(allowed, default=0.0)) for w in spec.workloads)
+
+
+def _tolerated(constraint: Constraint) -> float:
+    """The most that a level may reach and still count as measured: a soft limit is no end."""
+    penalty = constraint.penalty
+    if penalty is None:
+        return constraint.limit
+    if penalty.fail_ratio is None:
+        return 1.0
+    return min(1.0, constraint.limit * (1 + penalty.fail_ratio))
 
 
 def _experiment(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from autotuner.errors import PlanError
 from autotuner.planning import holds, plan
 from autotuner.spec.experiment import Timeouts
+from autotuner.spec.objective import Constraint, Penalty
 from autotuner.spec.server import CpuPlan, Model
 from autotuner.spec.study import (
     Axis,
@@ -410,3 +411,15 @@ def test_secrets_of_the_server_that_results_will_show_are_masked(make_spec):
     planned = plan(make_spec(environment={"HF_TOKEN": "hf_abcdef", "A": "b"}))
     shown = planned.shown_server(planned.experiments[0])
     assert shown.environment == {"HF_TOKEN": "***", "A": "b"}
+
+
+@pytest.mark.parametrize(
+    ("penalty", "tolerated"),
+    [(None, 0.1), (Penalty(), 1.0), (Penalty(fail_ratio=0.5), 0.15), (Penalty(fail_ratio=99), 1.0)],
+)
+def test_a_level_counts_as_measured_up_to_the_share_of_failures_that_is_not_fatal(
+    make_spec, penalty, tolerated
+):
+    limit = Constraint("error_rate", None, 0.1, penalty=penalty)
+    (experiment,) = plan(make_spec(constraints=[limit])).experiments
+    assert experiment.workloads[0].max_error_rate == pytest.approx(tolerated)
