@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from autotuner.errors import OutputError
-from autotuner.results.aggregate import LevelRow
-from autotuner.results.files import ResultPaths, read_tables
+from autotuner.results.counting import Counting, compared_attempts, counting_attempts, measured_of
+from autotuner.results.files import ResultPaths, read_files, read_tables, result_files
+from autotuner.results.pooling import POOLED
+from autotuner.results.rejudging import rejudged
 from autotuner.results.schema import LEVELS, REQUESTS, experiments_schema, file_schema
 from autotuner.results.score import Measured, Ranking, rank
 from autotuner.results.store import read_study
 from autotuner.results.study_record import StudyRecord
-from autotuner.spec.workload import Level
 
 __all__ = ["StudyResults", "load_results"]
 
@@ -32,48 +33,75 @@ class StudyResults:
 
     study: StudyRecord
     experiments: pd.DataFrame
-    """One row per attempt that has ended; columns of `experiments_schema`."""
+    """One row per counting attempt that has ended; columns of `experiments_schema`."""
     levels: pd.DataFrame
     """One row per stored level; columns of `LEVELS`, then label and parameters."""
-    chosen: Mapping[str, str]
-    """Experiment id -> the attempt that stands for it in the ranking."""
+    attempts: pd.DataFrame
+    """One row per attempt that has ended, counting or not; columns of `experiments_schema`."""
+    chosen: Mapping[str, tuple[str, ...]]
+    """Experiment id -> the attempts that count, oldest first: all that completed, else the
+    latest one."""
+    compared: Mapping[str, tuple[str, ...]]
+    """Those of them that are pooled: without such as were measured under other circumstances."""
     _paths: ResultPaths
     _measured: Mapping[str, Measured]
+    _apart: Mapping[str, str]
     _all_attempts: bool
 
     @cached_property
     def requests(self) -> pd.DataFrame:
-        """One row per request; columns of `REQUESTS`, then label and parameters.
+        """One row per request of the counting attempts; columns of `REQUESTS`, then label and
+        parameters.
 
         Read from disk at first use, since it is by far the largest.
 
         Raises:
             OutputError: when a file cannot be read.
         """
-        table = read_tables(self._paths.requests, file_schema(REQUESTS, self.study.study_id))
+        files = result_files(self._paths.requests)
         if not self._all_attempts:
-            table = _of_attempts(table, self.chosen)
+            counting = {attempt for attempts in self.chosen.values() for attempt in attempts}
+            files = [path for path in files if path.stem.rpartition("-")[0] in counting]
+        table = read_files(files, file_schema(REQUESTS, self.study.study_id))
         return _with_parameters(table, self.study)
+
+    @cached_property
+    def pooled_levels(self) -> pd.DataFrame:
+        """One row per experiment and level, pooled over its repeats and its compared attempts.
+
+        Columns of `POOLED`, then is_baseline, label and parameters. In plan order. Takes the
+        request rows of those levels that were measured more than once.
+
+        Raises:
+            OutputError: when a file cannot be read.
+        """
+        rows = [
+            {**dict(row), "is_baseline": experiment.is_baseline}
+            for experiment in self.study.experiments
+            if experiment.id in self._measured
+            for row in self._measured[experiment.id].levels.values()
+        ]
+        schema = POOLED.append(pa.field("is_baseline", pa.bool_()))
+        return _with_parameters(pa.Table.from_pylist(rows, schema=schema), self.study)
 
     def ranking(self) -> Ranking:
         """All experiments of the plan, judged by the study's objective and constraints.
 
-        Only the chosen attempts count, also where all of them were loaded.
+        Only the compared attempts count, also where all of them were loaded.
         """
         return self._ranking
 
     @cached_property
     def _ranking(self) -> Ranking:
-        judging = self.study.judging
-        return rank(self.study.experiments, self._measured, judging.objective, judging.constraints)
+        return rank(self.study.experiments, self._measured, self.study.judging, self._apart)
 
 
 def load_results(path: str | Path, *, all_attempts: bool = False) -> StudyResults:
     """Read a study's folder, also while the study runs.
 
     Args:
-        all_attempts: False: of each experiment the completed attempt (the last, should there
-            be several), else its latest attempt. True: the rows of every attempt.
+        all_attempts: False: of each experiment the completed attempts, else its latest attempt.
+            True: the rows of every attempt.
 
     Raises:
         OutputError: when there is no such folder, no study in it, or a file cannot be read.
@@ -82,20 +110,26 @@ def load_results(path: str | Path, *, all_attempts: bool = False) -> StudyResult
     study = read_study(paths)
     schema = experiments_schema(study.parameters)
     # The reverse of the order of writing: whatever a row refers to is then on disk already.
-    experiments = read_tables(paths.experiments, file_schema(schema, study.study_id))
+    attempts = read_tables(paths.experiments, file_schema(schema, study.study_id))
     levels = read_tables(paths.levels, file_schema(LEVELS, study.study_id))
-    _check_known(paths, study, experiments, levels)
-    chosen = _choose(experiments, levels)
-    measured = _measured(_of_attempts(experiments, chosen), _of_attempts(levels, chosen))
+    _check_known(paths, study, attempts, levels)
+    chosen = counting_attempts(attempts, levels)
+    experiments = _of_attempts(attempts, chosen)
     if not all_attempts:
-        experiments, levels = _of_attempts(experiments, chosen), _of_attempts(levels, chosen)
+        levels = _of_attempts(levels, chosen)
+    levels = rejudged(levels, study, paths)
+    counting = Counting(paths, study, experiments.to_pylist(), levels.to_pylist())
+    compared, apart = compared_attempts(counting, chosen)
     return StudyResults(
         study=study,
-        experiments=experiments.to_pandas(),
+        experiments=(attempts if all_attempts else experiments).to_pandas(),
         levels=_with_parameters(levels, study),
+        attempts=attempts.to_pandas(),
         chosen=chosen,
+        compared=compared,
         _paths=paths,
-        _measured=measured,
+        _measured=measured_of(counting, compared),
+        _apart=apart,
         _all_attempts=all_attempts,
     )
 
@@ -112,48 +146,9 @@ def _check_known(paths: ResultPaths, study: StudyRecord, *tables: pa.Table) -> N
                 )
 
 
-def _choose(experiments: pa.Table, levels: pa.Table) -> dict[str, str]:
-    """Experiment id -> its completed attempt, else the latest one with any row."""
-    completed = experiments.filter(pc.equal(experiments["outcome"], "completed"))
-    completed_ids = frozenset(completed["attempt_id"].to_pylist())
-
-    def preference(attempt_id: str) -> tuple[bool, int]:
-        number = int(attempt_id.rpartition("-a")[2])
-        return attempt_id in completed_ids, number
-
-    chosen: dict[str, str] = {}
-    for table in (experiments, levels):
-        ids = zip(table["experiment_id"].to_pylist(), table["attempt_id"].to_pylist(), strict=True)
-        for experiment_id, attempt_id in ids:
-            best = chosen.get(experiment_id, attempt_id)
-            chosen[experiment_id] = max(best, attempt_id, key=preference)
-    return chosen
-
-
-def _of_attempts(table: pa.Table, chosen: Mapping[str, str]) -> pa.Table:
-    attempts = pa.array(list(chosen.values()), pa.string())
-    return table.filter(pc.is_in(table["attempt_id"], value_set=attempts))
-
-
-def _measured(experiments: pa.Table, levels: pa.Table) -> dict[str, Measured]:
-    rows: dict[str, dict[Level, LevelRow]] = {}
-    for row in levels.to_pylist():
-        level = Level(row["workload"], row["scenario"], row["concurrency"], row["repeat"])
-        rows.setdefault(row["experiment_id"], {})[level] = row
-    ended = {row["experiment_id"]: row for row in experiments.to_pylist()}
-    return {
-        id_: Measured(
-            outcome=ended[id_]["outcome"] if id_ in ended else None,
-            failure=_failure_text(ended.get(id_, {})),
-            levels=rows.get(id_, {}),
-        )
-        for id_ in rows.keys() | ended.keys()
-    }
-
-
-def _failure_text(row: Mapping[str, object]) -> str:
-    parts = (row.get("failure_kind"), row.get("failure_message"))
-    return ": ".join(str(part) for part in parts if part)
+def _of_attempts(table: pa.Table, chosen: Mapping[str, Iterable[str]]) -> pa.Table:
+    attempts = [attempt for ids in chosen.values() for attempt in ids]
+    return table.filter(pc.is_in(table["attempt_id"], value_set=pa.array(attempts, pa.string())))
 
 
 def _with_parameters(table: pa.Table, study: StudyRecord) -> pd.DataFrame:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from autotuner.results.aggregate import LevelRow, Reading, read_objective
+from autotuner.results.aggregate import Reading, read_objective, value_at
+from autotuner.results.confidence.intervals import Interval, interval
+from autotuner.results.confidence.noise import pooled_noise, summarise
+from autotuner.results.confidence.verdict import Verdict, judge
 from autotuner.results.levels import LevelStatus
+from autotuner.results.limits import LevelRow, penalised
 from autotuner.results.study_record import ExpectedExperiment
-from autotuner.spec.objective import Constraint, Direction, Objective
+from autotuner.spec.judging import Judging
+from autotuner.spec.objective import Direction
 from autotuner.spec.workload import Level
 
 __all__ = [
-    "CAVEAT",
     "EntryStatus",
     "Measured",
     "Ranking",
@@ -24,7 +28,6 @@ __all__ = [
     "unit_of",
 ]
 
-CAVEAT = "one measurement per level; differences of a few percent are noise"
 _SIMULATED = "some levels come from a simulated server and measure nothing"
 
 _UNITS = {
@@ -47,6 +50,8 @@ class EntryStatus(StrEnum):
     """Where an experiment stands in the ranking."""
 
     FEASIBLE = "feasible"
+    NOT_COMPARABLE = "not_comparable"
+    """Measured under other circumstances than the rest; the score's reason says which."""
     INFEASIBLE = "infeasible"
     """Ended, and cannot win; the score's reason says why."""
     PENDING = "pending"
@@ -55,13 +60,18 @@ class EntryStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What is stored of one experiment's chosen attempt."""
+    """What is stored of one experiment's counting attempts."""
 
     outcome: str | None
     """``completed``, ``failed``, ``cancelled``, or None while the attempt has not ended."""
     failure: str
     """Why it did not complete; empty otherwise."""
     levels: Mapping[Level, LevelRow]
+    """Each level, pooled over its repeats and over the counting attempts."""
+    attempts: tuple[Mapping[Level, LevelRow], ...] = ()
+    """The levels of each completed attempt, pooled over its repeats; oldest attempt first."""
+    missing: frozenset[Level] = frozenset()
+    """Levels of which a counting attempt lacks a row, of one repeat at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,16 @@ class Score:
     """Why it is not feasible; empty when it is."""
     level: str | None
     """The level that the value comes from, or that the reason is about."""
+    penalty: float = 0.0
+    """What missed soft limits cost; 0 where all are kept."""
+    samples: tuple[float, ...] = ()
+    """Effective value per counting attempt, oldest first, at the level that the value is from."""
+    direction: Direction = Direction.MAXIMIZE
+
+    @property
+    def effective(self) -> float | None:
+        """The value with the penalty applied, by which experiments are ordered."""
+        return None if self.value is None else penalised(self.value, self.penalty, self.direction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +106,19 @@ class RankingEntry:
     label: str
     score: Score
     status: EntryStatus
+    is_baseline: bool = False
+    vs_baseline: float | None = None
+    """By what fraction it is better (+) or worse (-) than the baseline; None where one of them
+    is not feasible."""
+    servers: int = 0
+    """Fresh servers that it was measured on, as far as they count."""
+    interval: Interval | None = None
+    """Bounds of the effective value over servers; None where nothing was measured twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """All expected experiments: feasible ones best first, infeasible ones, pending ones."""
+    """All expected experiments: feasible ones best first, then the others by status."""
 
     objective: str
     direction: Direction
@@ -99,7 +127,8 @@ class Ranking:
     unit: str
     entries: tuple[RankingEntry, ...]
     caveat: str
-    """What the numbers do not show; to be printed with them."""
+    """What the numbers rest on, and what they do not show; to be printed with them."""
+    verdict: Verdict
 
     @property
     def feasible(self) -> tuple[RankingEntry, ...]:
@@ -111,83 +140,101 @@ class Ranking:
 
     @property
     def winner(self) -> RankingEntry | None:
-        """The best feasible experiment so far; None where there is none."""
+        """The best feasible experiment so far, the verdict's leader; None where there is none.
+
+        Whether it is the winner, the verdict says.
+        """
         return next(iter(self.feasible), None)
 
     @property
     def margin_to_next(self) -> float | None:
-        """Winner's advantage over the second as a fraction of the second's value."""
-        return _margin(self.feasible[:2])
-
-    @property
-    def margin_to_last(self) -> float | None:
-        """Winner's advantage over the last feasible one as a fraction of the last's value."""
-        return _margin(self.feasible[:: max(1, len(self.feasible) - 1)])
+        """By what fraction the first is better than the second."""
+        return _advantage(*self.feasible[:2]) if len(self.feasible) > 1 else None
 
 
 def rank(
     experiments: Sequence[ExpectedExperiment],
     measured: Mapping[str, Measured],
-    objective: Objective,
-    constraints: Sequence[Constraint],
+    judging: Judging,
+    apart: Mapping[str, str] | None = None,
 ) -> Ranking:
     """Order the experiments of a plan by the objective; ties stay in plan order.
 
+    The verdict's leader comes first. It is the best by its values per server, which can differ
+    from the pooled values by a little where nothing is decided.
+
     Args:
         experiments: All experiments of the plan, in plan order.
-        measured: Experiment id -> what its chosen attempt stored; absent when not started.
+        measured: Experiment id -> what its counting attempts stored; absent when not started.
+        apart: Experiment id -> why it may not be compared with the others.
     """
-    scored = [
-        (e, *score_experiment(e, measured.get(e.id), objective, constraints)) for e in experiments
+    objective = judging.objective
+    entries = [
+        _entry(experiment, measured.get(experiment.id), judging, (apart or {}).get(experiment.id))
+        for experiment in experiments
     ]
-    sign = 1 if objective.direction is Direction.MINIMIZE else -1
-    groups: dict[EntryStatus, list[tuple[ExpectedExperiment, Score]]] = {s: [] for s in EntryStatus}
-    for experiment, score, status in scored:
-        groups[status].append((experiment, score))
-    groups[EntryStatus.FEASIBLE].sort(key=lambda pair: sign * (pair[1].value or 0.0))
-    entries = tuple(
-        RankingEntry(
-            place if status is EntryStatus.FEASIBLE else None, e.id, e.label, score, status
-        )
-        for status in EntryStatus
-        for place, (e, score) in enumerate(groups[status], start=1)
+    feasible = [entry for entry in entries if entry.status is EntryStatus.FEASIBLE]
+    verdict = judge(
+        {entry.experiment_id: entry.score.samples for entry in feasible},
+        objective.direction,
+        minimal_effect=judging.minimal_effect,
+        most_servers=judging.finalist_servers,
     )
-    rows = [row for m in measured.values() for row in m.levels.values()]
-    caveat = f"{CAVEAT}; {_SIMULATED}" if any(row.get("simulated") for row in rows) else CAVEAT
+    sign = 1 if objective.direction is Direction.MINIMIZE else -1
+    feasible.sort(
+        key=lambda e: (e.experiment_id != verdict.leader, sign * (e.score.effective or 0.0))
+    )
+    others = [entry for status in EntryStatus for entry in entries if entry.status is status]
+    rest = [entry for entry in others if entry.status is not EntryStatus.FEASIBLE]
     return Ranking(
         objective.name,
         objective.direction,
         objective.column,
         unit_of(objective.metric),
-        entries,
-        caveat,
+        (*_placed(feasible), *rest),
+        _caveat(feasible, verdict, measured),
+        verdict,
     )
 
 
 def score_experiment(
-    experiment: ExpectedExperiment,
-    measured: Measured | None,
-    objective: Objective,
-    constraints: Sequence[Constraint],
+    experiment: ExpectedExperiment, measured: Measured | None, judging: Judging
 ) -> tuple[Score, EntryStatus]:
     """Score one experiment.
 
     It is feasible only when its attempt completed, every expected level is ok, and the levels
-    that the objective looks at have the number and keep the constraints.
+    that the objective looks at have the number and keep the constraints. Limits are judged on
+    the pooled levels.
     """
+    objective, constraints = judging.objective, judging.constraints
     unit = unit_of(objective.metric)
     if measured is None:
         return Score(None, unit, False, "not started", None), EntryStatus.PENDING
-    # A level that is not ok has numbers for diagnosis only.
-    ok = {level: row for level, row in measured.levels.items() if _is_ok(row)}
     if measured.outcome is None:
-        done = sum(level in measured.levels for level in experiment.levels)
+        done = sum(int(str(row.get("measurements") or 1)) for row in measured.levels.values())
         reason = f"running or interrupted: {done} of {len(experiment.levels)} levels stored"
         return Score(None, unit, False, reason, None), EntryStatus.PENDING
-    reading = read_objective(experiment.levels, ok, objective, constraints)
-    reason = _not_complete(experiment, measured) or reading.reason
+    levels = tuple(dict.fromkeys(level.of_all_repeats for level in experiment.levels))
+    # A level that is not ok has numbers for diagnosis only.
+    ok = {level: row for level, row in measured.levels.items() if _is_ok(row)}
+    reading = read_objective(levels, ok, objective, constraints)
+    reason = _not_complete(levels, measured) or reading.reason
     status = EntryStatus.INFEASIBLE if reason else EntryStatus.FEASIBLE
-    return Score(reading.value, unit, not reason, reason, _level_text(reading)), status
+    score = Score(
+        reading.value,
+        unit,
+        not reason,
+        reason,
+        _level_text(reading),
+        reading.penalty,
+        direction=objective.direction,
+    )
+    if reason:
+        return score, status
+    values = (value_at(reading.terms, rows, objective, constraints) for rows in measured.attempts)
+    samples = tuple(value for value in values if value is not None)
+    # Without a sample of its own, e.g. where one server alone cannot give the number.
+    return replace(score, samples=samples or (score.effective or 0.0,)), status
 
 
 def unit_of(metric: str) -> str:
@@ -195,22 +242,55 @@ def unit_of(metric: str) -> str:
     return _UNITS[metric]
 
 
-def _not_complete(experiment: ExpectedExperiment, measured: Measured) -> str:
+def _entry(
+    experiment: ExpectedExperiment, measured: Measured | None, judging: Judging, apart: str | None
+) -> RankingEntry:
+    score, status = score_experiment(experiment, measured, judging)
+    if apart is not None and measured is not None and measured.outcome == "completed":
+        # Whatever it keeps or misses, it might not under the others' circumstances.
+        score = replace(score, feasible=False, reason=apart, samples=())
+        status = EntryStatus.NOT_COMPARABLE
+    servers = len(measured.attempts) if measured is not None else 0
+    return RankingEntry(
+        None, experiment.id, experiment.label, score, status, experiment.is_baseline, None, servers
+    )
+
+
+def _placed(feasible: Sequence[RankingEntry]) -> list[RankingEntry]:
+    """The entries with rank, interval, and how they stand to the baseline."""
+    baseline = next((entry for entry in feasible if entry.is_baseline), None)
+    noise = pooled_noise([summarise(entry.score.samples) for entry in feasible])
+    placed = []
+    for place, entry in enumerate(feasible, start=1):
+        bounds = interval(entry.score.samples, noise=noise)
+        placed.append(
+            replace(
+                entry,
+                rank=place,
+                vs_baseline=None if baseline is None else _advantage(entry, baseline),
+                interval=None if bounds.low is None else bounds,
+            )
+        )
+    return placed
+
+
+def _not_complete(levels: Sequence[Level], measured: Measured) -> str:
     """Why the attempt is no complete measurement of the experiment; empty when it is."""
     parts = []
     if measured.outcome != "completed":
         parts.append(f"{measured.outcome}: {measured.failure or 'no reason recorded'}")
-    bad = [level for level in experiment.levels if not _is_ok(measured.levels.get(level, {}))]
-    if bad:
+    problems = [_level_problem(level, measured) for level in levels]
+    if bad := [problem for problem in problems if problem]:
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-        parts.append(f"level {_level_problem(bad[0], measured.levels.get(bad[0]))}{more}")
+        parts.append(f"level {bad[0]}{more}")
     return "; ".join(parts)
 
 
-def _level_problem(level: Level, row: LevelRow | None) -> str:
-    if row is None:
-        return f"{level} has no result"
-    return f"{level} {str(row['status']).replace('_', ' ')}: {row['reason']}"
+def _level_problem(level: Level, measured: Measured) -> str:
+    row = measured.levels.get(level)
+    if row is not None and not _is_ok(row):
+        return f"{level} {str(row['status']).replace('_', ' ')}: {row['reason']}"
+    return f"{level} has no result" if row is None or level in measured.missing else ""
 
 
 def _is_ok(row: LevelRow) -> bool:
@@ -218,13 +298,34 @@ def _is_ok(row: LevelRow) -> bool:
 
 
 def _level_text(reading: Reading) -> str | None:
-    return None if reading.level is None else str(reading.level)
+    if reading.level is not None:
+        return str(reading.level)
+    return ", ".join(str(term.level) for term in reading.terms) or None
 
 
-def _margin(pair: Sequence[RankingEntry]) -> float | None:
-    if len(pair) < 2:
+def _advantage(one: RankingEntry, other: RankingEntry) -> float | None:
+    """By what fraction of the other's value the one is better."""
+    own, others = one.score.effective, other.score.effective
+    if own is None or not others:
         return None
-    best, other = pair[0].score.value, pair[-1].score.value
-    if best is None or not other:
-        return None
-    return abs(best - other) / abs(other)
+    sign = -1 if one.score.direction is Direction.MINIMIZE else 1
+    return sign * (own - others) / others
+
+
+def _caveat(
+    feasible: Sequence[RankingEntry], verdict: Verdict, measured: Mapping[str, Measured]
+) -> str:
+    counts = sorted({entry.servers for entry in feasible})
+    parts = []
+    if counts:
+        servers = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        parts.append(f"measured on {servers} server{'s' if counts[-1] != 1 else ''} each")
+        parts.append(
+            "nothing tells differences from noise"
+            if verdict.noise_cv is None
+            else f"servers of one configuration differ by {100 * verdict.noise_cv:.2g} % (CV)"
+        )
+    rows = [row for m in measured.values() for row in m.levels.values()]
+    if any(row.get("simulated") for row in rows):
+        parts.append(_SIMULATED)
+    return "; ".join(parts)
