@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from autotuner.results.confidence.noise import (
     Noise,
-    mean_and_moderated_variance,
+    Numbers,
+    moderated_variance,
     pooled_noise,
     summarise,
     t_quantile,
@@ -53,7 +53,7 @@ def interval(
     estimate = math.exp(summary.mean)
     if noise is None:
         return Interval(estimate, None, None)
-    _, variance, degrees = mean_and_moderated_variance(summary, noise)
+    variance, degrees = moderated_variance(summary, noise)
     t = t_quantile(min(degrees, noise.degrees_of_freedom), (1 - confidence) / 2)
     half = t * math.sqrt(variance / summary.count)
     if half > _WIDEST:
@@ -66,7 +66,7 @@ _WIDEST = math.log(1000)
 
 
 def bootstrap_interval(
-    values: Sequence[float] | npt.NDArray[np.float64],
+    values: Sequence[float] | Numbers,
     statistic: str,
     *,
     confidence: float = 0.95,
@@ -105,6 +105,6 @@ def bootstrap_interval(
     )
 
 
-def _statistic(rows: npt.NDArray[np.float64], fraction: float | None) -> npt.NDArray[np.float64]:
+def _statistic(rows: Numbers, fraction: float | None) -> Numbers:
     result = rows.mean(axis=1) if fraction is None else np.quantile(rows, fraction, axis=1)
     return np.asarray(result, dtype=np.float64)

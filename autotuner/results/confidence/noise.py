@@ -21,17 +21,24 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from autotuner.spec.objective import Direction
 
 __all__ = [
     "PRIOR_WEIGHT",
     "Noise",
+    "Numbers",
     "Summary",
-    "mean_and_moderated_variance",
+    "moderated_variance",
     "pooled_noise",
     "summarise",
     "t_quantile",
+    "t_quantiles",
 ]
+
+Numbers = npt.NDArray[np.float64]
 
 PRIOR_WEIGHT = 6.0
 """Degrees of freedom that the pool counts for in a configuration's own variance.
@@ -85,12 +92,14 @@ def summarise(values: Sequence[float], direction: Direction = Direction.MAXIMIZE
     Raises:
         ValueError: A value is negative or no number, or there is none.
     """
+    sign = -1.0 if direction is Direction.MINIMIZE else 1.0
     if not values or not all(value >= 0 for value in values):
         raise ValueError(f"values must be numbers of 0 or more, and at least one: {values}")
-    sign = -1.0 if direction is Direction.MINIMIZE else 1.0
     logs = [sign * math.log(value) for value in values if 0 < value < math.inf]
     mean = math.fsum(logs) / len(logs) if logs else 0.0
-    squares = math.fsum((x - mean) ** 2 for x in logs)
+    squares = math.fsum([(x - mean) ** 2 for x in logs]) if len(logs) > 1 else 0.0
+    if len(logs) == len(values):
+        return Summary(len(values), mean, squares)
     zero, infinite = values.count(0), values.count(math.inf)
     best, worst = (zero, infinite) if sign < 0 else (infinite, zero)
     return Summary(len(values), mean, squares, best, worst)
@@ -106,16 +115,20 @@ def pooled_noise(summaries: Iterable[Summary]) -> Noise | None:
     return Noise(max(variance, _SMALLEST_VARIANCE), degrees)
 
 
-def mean_and_moderated_variance(summary: Summary, noise: Noise) -> tuple[float, float, float]:
-    """A configuration's mean, variance between servers, and that variance's degrees of freedom."""
+def moderated_variance(summary: Summary, noise: Noise) -> tuple[float, float]:
+    """A configuration's variance between servers, and the degrees of freedom it is known with."""
     degrees = PRIOR_WEIGHT + summary.count - 1
-    variance = (PRIOR_WEIGHT * noise.variance + summary.squares) / degrees
-    return summary.mean, variance, degrees
+    return (PRIOR_WEIGHT * noise.variance + summary.squares) / degrees, degrees
 
 
 def t_quantile(degrees_of_freedom: float, tail: float) -> float:
     """The value that Student's t exceeds with probability ``tail``."""
+    return float(t_quantiles(np.asarray(degrees_of_freedom, dtype=np.float64), tail))
+
+
+def t_quantiles(degrees_of_freedom: Numbers, tail: float) -> Numbers:
+    """`t_quantile` for many degrees of freedom at once."""
     # Imported here: it takes longer than the rest of a command that judges nothing.
     from scipy.special import stdtrit
 
-    return float(-stdtrit(degrees_of_freedom, tail))
+    return np.asarray(-stdtrit(degrees_of_freedom, tail), dtype=np.float64)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from autotuner.results.confidence.noise import (
     Noise,
-    mean_and_moderated_variance,
+    moderated_variance,
     t_quantile,
 )
 from autotuner.results.confidence.rivals import Comparison, Rival, compare
@@ -93,12 +93,12 @@ def _servers_needed(
     if enough <= 0:
         return None
     pair = (found.summaries[found.leader], found.summaries[rival.id])
-    measured = [mean_and_moderated_variance(summary, noise) for summary in pair]
-    variance = sum(v for _, v, _ in measured)
+    measured = [moderated_variance(summary, noise) for summary in pair]
+    variance = sum(v for v, _ in measured)
     servers = 2.0
     for _ in range(5):
         own = sum(
-            degrees - s.count + servers for (_, _, degrees), s in zip(measured, pair, strict=True)
+            degrees - s.count + servers for (_, degrees), s in zip(measured, pair, strict=True)
         )
         pool = noise.degrees_of_freedom + sum(max(0.0, servers - s.count) for s in pair)
         servers = max(2.0, variance * (t_quantile(min(own, pool), found.tail) / enough) ** 2)

@@ -1,15 +1,18 @@
 """The leader against each of its rivals: who is beaten, who is practically equal. Pure.
 
-For each rival the leader's advantage on the log scale gets bounds ``d -+ t * se`` with::
+For each rival the leader's advantage ``d`` on the log scale gets bounds ``d -+ t * se`` with::
 
     se^2 = v_leader / n_leader + v_rival / n_rival        (v: moderated variances)
+    tail = (1 - confidence) / (2 * rivals * looks)        (looks: most_servers - 1)
 
-and Student's t at the Welch-Satterthwaite degrees of freedom, at most those of the pool. The
-tail is ``(1 - confidence) / (rivals * looks)``: bounds hold for all rivals at once (the leader was
-not chosen beforehand, so each of the others might have been the best), and at each time that
-the study looks at them (a study that stops as soon as it likes what it sees is wrong more often).
-Keeping every configuration that is not significantly worse than the leader is the subset
-selection of Gupta (1965), and multiple comparison with the best of Hsu (1984).
+and ``t`` the quantile of Student's t beyond which ``tail`` lies, at the degrees of freedom of
+Welch and Satterthwaite, at most those of the pool. The division by ``rivals`` makes the bounds
+hold for all of them at once, as in Dunnett (1955) but simpler and wider: the leader was not
+chosen beforehand, so each of the others may be the best. The division by ``looks`` pays for
+judging after each round of repeats: who stops as soon as the result pleases is wrong more often.
+
+To keep all that are not significantly worse than the leader is the subset selection of Gupta
+(1965), and the multiple comparison with the best of Hsu (1984).
 """
 
 from __future__ import annotations
@@ -18,18 +21,26 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from typing import cast
+
+import numpy as np
 
 from autotuner.results.confidence.noise import (
     Noise,
     Summary,
-    mean_and_moderated_variance,
+    moderated_variance,
     pooled_noise,
     summarise,
-    t_quantile,
+    t_quantiles,
 )
 from autotuner.spec.objective import Direction
 
-__all__ = ["Comparison", "Rival", "Standing", "compare", "half_width", "tail_of"]
+__all__ = ["Comparison", "Rival", "Standing", "compare", "half_widths", "tail_of"]
+
+
+# A study is judged after each round of repeats, and most values are those of the round before.
+_summary = lru_cache(maxsize=4096)(summarise)
 
 
 class Standing(StrEnum):
@@ -76,16 +87,18 @@ def compare(
     most_servers: int,
 ) -> Comparison:
     """Compare the best configuration with all others; ``samples`` must not be empty."""
-    summaries = {key: summarise(values, direction) for key, values in samples.items()}
+    summaries = {key: _summary(tuple(values), direction) for key, values in samples.items()}
     # Of equals, the one measured more often; the id keeps the order of the table out of it.
     order = sorted(summaries, key=lambda key: (summaries[key].order, -summaries[key].count, key))
     leader, others = order[0], order[1:]
-    noise = pooled_noise(summaries.values())
+    noise, effect = pooled_noise(summaries.values()), math.log1p(minimal_effect)
     servers = max(most_servers, *(s.count for s in summaries.values()))
     tail = tail_of(confidence, len(others), servers)
+    compared = [summaries[key] for key in others]
+    halves = half_widths(summaries[leader], compared, noise, tail) if noise and others else None
     rivals = tuple(
-        _rival(key, summaries[leader], summaries[key], noise, tail, minimal_effect)
-        for key in others
+        _rival(key, summaries[leader], summary, None if halves is None else halves[i], effect)
+        for i, (key, summary) in enumerate(zip(others, compared, strict=True))
     )
     if rivals and min(summaries[leader].count, summaries[others[0]].count) < 2:
         rivals = _at_least_twice(rivals, summaries[leader].count)
@@ -94,32 +107,38 @@ def compare(
 
 def tail_of(confidence: float, rivals: int, most_servers: int) -> float:
     """Probability left beyond one bound, of one rival, at one look."""
-    return (1 - confidence) / (max(1, rivals) * max(1, most_servers - 1))
+    return (1 - confidence) / (2 * max(1, rivals) * max(1, most_servers - 1))
 
 
-def half_width(leader: Summary, rival: Summary, noise: Noise, tail: float) -> float:
-    """Half the width of the bounds of the leader's advantage on the log scale."""
-    _, leader_variance, leader_degrees = mean_and_moderated_variance(leader, noise)
-    _, rival_variance, rival_degrees = mean_and_moderated_variance(rival, noise)
-    a, b = leader_variance / leader.count, rival_variance / rival.count
-    degrees = (a + b) ** 2 / (a**2 / leader_degrees + b**2 / rival_degrees)
-    return t_quantile(min(degrees, noise.degrees_of_freedom), tail) * math.sqrt(a + b)
+def half_widths(
+    leader: Summary, rivals: Sequence[Summary], noise: Noise, tail: float
+) -> list[float]:
+    """Half the width of the bounds of the leader's advantage over each rival, on the log scale."""
+    variance, degrees = moderated_variance(leader, noise)
+    a, a_degrees = variance / leader.count, degrees
+    moderated = np.array([(*moderated_variance(rival, noise), rival.count) for rival in rivals])
+    b, b_degrees = moderated[:, 0] / moderated[:, 2], moderated[:, 1]
+    pair_degrees = (a + b) ** 2 / (a**2 / a_degrees + b**2 / b_degrees)
+    t = t_quantiles(np.minimum(pair_degrees, noise.degrees_of_freedom), tail)
+    return cast("list[float]", (t * np.sqrt(a + b)).tolist())
 
 
 def _rival(
-    key: str, leader: Summary, rival: Summary, noise: Noise | None, tail: float, effect: float
+    key: str, leader: Summary, rival: Summary, half_width: float | None, effect: float
 ) -> Rival:
     if not (leader.is_finite and rival.is_finite):
         return Rival(key, _without_logarithm(leader, rival), None, None)
     advantage = leader.mean - rival.mean
-    if noise is None:
+    if half_width is None:
         return Rival(key, Standing.UNDECIDED, advantage, None)
-    half = half_width(leader, rival, noise, tail)
-    # Also a rival that is certainly worse is tied, when it is certainly not much worse.
-    if advantage + half < math.log1p(effect):
-        return Rival(key, Standing.TIED, advantage, half)
-    standing = Standing.BEATEN if advantage - half > 0 else Standing.UNDECIDED
-    return Rival(key, standing, advantage, half)
+    return Rival(key, _standing(advantage, half_width, effect), advantage, half_width)
+
+
+def _standing(advantage: float, half: float, effect: float) -> Standing:
+    """Standing of a rival from the bounds of the leader's advantage and what matters."""
+    if advantage + half < effect:
+        return Standing.TIED  # even where it is certainly worse: it is certainly not much worse
+    return Standing.BEATEN if advantage - half > 0 else Standing.UNDECIDED
 
 
 def _without_logarithm(leader: Summary, rival: Summary) -> Standing:

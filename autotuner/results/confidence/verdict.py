@@ -58,6 +58,9 @@ class Verdict:
     minimal_effect: float
     budget_spent: bool = False
     """Whether the leader and all undecided rivals were measured as often as is allowed."""
+    shortfall: float | None = None
+    """With the given confidence, no rival is better than the leader by more than this fraction:
+    what to choose the leader costs at most. None where a bound is missing."""
 
     def sentence(self, labels: Mapping[str, str]) -> str:
         """The verdict in words; ``labels``: experiment id -> what to call it."""
@@ -71,7 +74,8 @@ class Verdict:
             return (
                 f"tied: {names[self.leader]} with {tied} (within {_percent(self.minimal_effect)} %)"
             )
-        return f"not enough evidence: {self._lead(names)}; {self._what_it_takes()}"
+        parts = (self._lead(names), self._what_it_may_cost(), self._what_it_takes())
+        return f"not enough evidence: {'; '.join(part for part in parts if part)}"
 
     @property
     def rivals_named(self) -> tuple[str, ...]:
@@ -96,6 +100,11 @@ class Verdict:
         if rival in self.advantages:
             return f"{lead} by {_percent(self.advantages[rival].estimate)} % or more"
         return lead
+
+    def _what_it_may_cost(self) -> str:
+        if self.shortfall is None or self.shortfall >= 1:
+            return ""
+        return f"none is more than {_percent(self.shortfall)} % better"
 
     def _what_it_takes(self) -> str:
         if self.repeats_needed is None:
@@ -152,7 +161,21 @@ def judge(
         confidence=confidence,
         minimal_effect=minimal_effect,
         budget_spent=bool(undecided) and all(count >= most_servers for count in counts),
+        shortfall=_shortfall(found, direction),
     )
+
+
+def _shortfall(found: Comparison, direction: Direction) -> float | None:
+    """The most that a rival may be better by than the leader, as a fraction of the leader."""
+    doubtful = [rival for rival in found.rivals if rival.standing is not Standing.BEATEN]
+    lows = [
+        rival.advantage - rival.half_width
+        for rival in doubtful
+        if rival.advantage is not None and rival.half_width is not None
+    ]
+    if len(lows) < len(doubtful) or min(lows, default=0.0) < -_WIDEST:
+        return None
+    return max(0.0, _as_fraction(-min(lows, default=0.0), direction))
 
 
 def _advantages(found: Comparison, direction: Direction) -> dict[str, Interval]:
@@ -164,15 +187,17 @@ def _advantages(found: Comparison, direction: Direction) -> dict[str, Interval]:
 
 
 def _advantage(rival: Rival, direction: Direction) -> Interval:
-    """The leader's advantage as a fraction of the rival's value."""
-
-    def fraction(log: float) -> float:
-        return -math.expm1(-log) if direction is Direction.MINIMIZE else math.expm1(log)
-
     advantage, half = rival.advantage or 0.0, rival.half_width
+    estimate = _as_fraction(advantage, direction)
     if half is None or half > _WIDEST:
-        return Interval(fraction(advantage), None, None)
-    return Interval(fraction(advantage), fraction(advantage - half), fraction(advantage + half))
+        return Interval(estimate, None, None)
+    bounds = (_as_fraction(advantage + sign * half, direction) for sign in (-1, 1))
+    return Interval(estimate, *bounds)
+
+
+def _as_fraction(log: float, direction: Direction) -> float:
+    """What a difference on the log scale is as a fraction of the value that it is better than."""
+    return -math.expm1(-log) if direction is Direction.MINIMIZE else math.expm1(log)
 
 
 def _percent(fraction: float) -> str:
