@@ -9,6 +9,7 @@ from pathlib import Path
 from autotuner.cli.display import output_console
 from autotuner.cli.tables import print_failures, print_ranking, print_timings, print_winner
 from autotuner.results.load import StudyResults, load_results
+from autotuner.results.seed_json import write_seed_json
 
 __all__ = ["HELP", "NAME", "add_arguments", "execute"]
 
@@ -20,10 +21,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=Path, metavar="DIR", help="results folder of the study")
     parser.add_argument("--timings", action="store_true", help="seconds per phase and experiment")
     parser.add_argument("--json", action="store_true", help="the ranking as JSON, for scripts")
+    parser.add_argument(
+        "--export-seed-json",
+        type=Path,
+        metavar="FILE",
+        help="write the results to FILE in the layout of the first autotuner's result files",
+    )
 
 
 def execute(arguments: argparse.Namespace) -> int:
     results = load_results(arguments.directory)
+    if arguments.export_seed_json is not None:
+        write_seed_json(results, arguments.export_seed_json)
     if arguments.json:
         print(json.dumps(ranking_json(results), indent=2, allow_nan=False))
         return 0
