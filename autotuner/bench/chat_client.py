@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,6 +30,8 @@ class ChatAnswer:
     e2e_latency_s: float
     input_tokens: int | None
     output_tokens: int | None
+    itl_s: tuple[float, ...] = ()
+    """Between one chunk with text and the next."""
 
 
 def served_models(url: str, *, timeout_s: float, api_key: str | None = None) -> tuple[str, ...]:
@@ -60,11 +63,13 @@ def ask(
     request: Mapping[str, object] | None = None,
     connected: Callable[[socket.socket], None] = lambda _: None,
     heard: Callable[[], None] = lambda: None,
+    arrivals: list[float] | None = None,
 ) -> ChatAnswer:
     """Send one chat request and read its stream to the end.
 
     ``connected`` gets the socket before anything is sent; shutting it down ends the request.
-    ``heard`` is called at each piece of the answer.
+    ``heard`` is called at each piece of the answer; ``arrivals`` gets the monotonic time of each
+    that has text in it, as it comes.
 
     Raises:
         OSError: the server refused, broke off, or sent nothing for ``timeout_s``.
@@ -91,7 +96,7 @@ def ask(
         if response.status != 200:
             text = response.read(2000).decode(errors="replace")
             raise OSError(f"HTTP {response.status}: {text}")
-        return _read_stream(response, started, heard)
+        return _read_stream(response, started, heard, [] if arrivals is None else arrivals)
     except (http.client.HTTPException, ValueError) as error:
         raise OSError(f"{type(error).__name__}: {error}") from error
     finally:
@@ -122,15 +127,18 @@ def prompt_of(
 
 
 def _read_stream(
-    response: http.client.HTTPResponse, started: float, heard: Callable[[], None]
+    response: http.client.HTTPResponse,
+    started: float,
+    heard: Callable[[], None],
+    arrivals: list[float],
 ) -> ChatAnswer:
-    first: float | None = None
     usage: dict[str, Any] = {}
     ended = False
     for line in response:
         if not line.startswith(b"data: {"):
             ended = ended or line.startswith(b"data: [DONE]")
             continue
+        now = time.monotonic()
         chunk = json.loads(line[len(b"data: ") :])
         if "error" in chunk:
             raise OSError(f"error in the stream: {chunk['error']}")
@@ -139,17 +147,18 @@ def _read_stream(
         choices = chunk.get("choices") or [{}]
         ended = ended or choices[0].get("finish_reason") is not None
         delta = choices[0].get("delta") or {}
-        if first is None and any(delta.get(key) for key in _TEXT_KEYS):
-            first = time.monotonic()
+        if any(delta.get(key) for key in _TEXT_KEYS):
+            arrivals.append(now)
     if not ended:
         raise OSError("the stream broke off before its last event")
-    if not usage and first is None:
+    if not usage and not arrivals:
         raise OSError("the stream ended without a token")
     return ChatAnswer(
-        ttft_s=None if first is None else first - started,
+        ttft_s=arrivals[0] - started if arrivals else None,
         e2e_latency_s=time.monotonic() - started,
         input_tokens=usage.get("prompt_tokens"),
         output_tokens=usage.get("completion_tokens"),
+        itl_s=tuple(after - before for before, after in pairwise(arrivals)),
     )
 
 

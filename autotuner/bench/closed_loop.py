@@ -60,7 +60,10 @@ class _LevelRun:
         self._started: dict[int, float] = {}
         self._records: dict[int, RequestRecord] = {}
         self._sockets: dict[int, socket.socket] = {}
+        self._arrivals: dict[int, list[float]] = {}
         tokens_in, self._tokens_out = workload.typical_tokens
+        asked = workload.request.get("max_tokens", self._tokens_out)
+        self._asked = asked if isinstance(asked, int) else None
         self._prompt = WORD * tokens_in
         self._silence = Silence(context.no_token_s)
 
@@ -69,6 +72,7 @@ class _LevelRun:
         sizing.start()
         failure = self._wait(sizing.is_alive)
         started_at, self._origin = datetime.now(UTC), time.monotonic()
+        cpu_s = time.process_time()
         users = [
             threading.Thread(target=self._user, daemon=True)
             for _ in range(0 if failure else self._level.concurrency)
@@ -78,12 +82,8 @@ class _LevelRun:
         failure = failure or self._wait(self._goes_on)
         with self._lock:
             self._ended.set()
-            cut = {
-                index: RequestRecord(index, RequestStatus.CUT, started)
-                for index, started in self._started.items()
-                if index not in self._records
-            }
-            records = {**self._records, **cut}
+            records = {**self._cut(), **self._records}
+            cpu_s = time.process_time() - cpu_s
             for open_socket in self._sockets.values():
                 with contextlib.suppress(OSError):
                     open_socket.shutdown(socket.SHUT_RDWR)
@@ -91,7 +91,23 @@ class _LevelRun:
             thread.join(_JOIN_S)
         ordered = tuple(records[index] for index in sorted(records))
         silent_s = self._silence.limit_s if failure == self._silence.failure else None
-        return LevelLoad(self._level, ordered, started_at if users else None, failure, silent_s)
+        begun = started_at if users else None
+        return LevelLoad(self._level, ordered, begun, failure, silent_s, (cpu_s,) if users else ())
+
+    def _cut(self) -> dict[int, RequestRecord]:
+        ended_s = time.monotonic() - self._origin
+        return {
+            index: RequestRecord(
+                index,
+                RequestStatus.CUT,
+                started,
+                output_tokens_asked=self._asked,
+                output_chunks=len(self._arrivals[index]),
+                ended_s=ended_s,
+            )
+            for index, started in self._started.items()
+            if index not in self._records
+        }
 
     def _wait(self, goes_on: Callable[[], bool]) -> str | None:
         """Wait while it goes on; the reason to give the level up, if one comes up."""
@@ -128,6 +144,7 @@ class _LevelRun:
                     return
                 index = len(self._started)
                 self._started[index] = started = time.monotonic() - self._origin
+                self._arrivals[index] = []
             record = self._request(index, started)
             self._silence.token()
             with self._lock:
@@ -147,6 +164,7 @@ class _LevelRun:
                 request=self._workload.request,
                 connected=lambda opened: self._connected(index, opened),
                 heard=self._silence.token,
+                arrivals=self._arrivals[index],
             )
         except OSError as error:
             time.sleep(_POLL_S)  # a dead server refuses thousands of times a second
@@ -154,6 +172,7 @@ class _LevelRun:
                 index,
                 RequestStatus.FAILED,
                 started,
+                output_tokens_asked=self._asked,
                 ended_s=time.monotonic() - self._origin,
                 error_message=str(error),
             )
@@ -164,7 +183,10 @@ class _LevelRun:
             ttft_s=answer.ttft_s,
             e2e_latency_s=answer.e2e_latency_s,
             input_tokens=answer.input_tokens,
+            itl_s=answer.itl_s,
             output_tokens=answer.output_tokens,
+            output_tokens_asked=self._asked,
+            output_chunks=len(self._arrivals[index]),
         )
 
     def _connected(self, index: int, opened: socket.socket) -> None:

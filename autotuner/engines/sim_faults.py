@@ -77,6 +77,7 @@ class Faults:
     wrong_model_name: bool = False
     spawn_daemon: bool = False
     keep_device_memory: bool = False
+    early_eos: bool = False
 
     @classmethod
     def from_arguments(cls, arguments: argparse.Namespace) -> Faults:
@@ -147,6 +148,7 @@ def add_fault_arguments(parser: argparse.ArgumentParser) -> None:
         "wrong-model-name": "serve another name than the one asked for",
         "spawn-daemon": "leave a process behind, in a session of its own",
         "keep-device-memory": "leave memory on its simulated devices for which no process answers",
+        "early-eos": "end every answer after half the tokens asked for, whatever ignore_eos says",
         "fill-disk": "fill the current folder's disk at the first request",
     }
     for name, text in switches.items():

@@ -15,6 +15,7 @@ import itertools
 import random
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from autotuner.engines import sim_http as http
 from autotuner.engines.sim_answer import CHAT, COMPLETION, Answer, Ask, BadRequestError
@@ -154,6 +155,8 @@ class SimServer:
         if verdict is Verdict.ERROR:
             writer.write(http.error("refused on demand", self._faults.error_status))
             return
+        if self._faults.early_eos:
+            ask = replace(ask, tokens=max(1, ask.tokens // 2), finish_reason="stop")
         request = Request(self._tokens_to_read(ask.prompt), ask.tokens)
         if verdict is Verdict.CRASH:
             self._crash_at[request] = ask.tokens // 2 + 1

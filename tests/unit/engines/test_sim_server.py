@@ -308,6 +308,12 @@ def test_every_nth_request_can_fail(serve):
     assert [server.complete()[0] for _ in range(4)] == [200, 500, 200, 500]
 
 
+def test_answers_can_end_early_though_the_end_was_to_be_ignored(serve):
+    answer = serve("--fault-early-eos").complete(max_tokens=8, ignore_eos=True)[1]
+    assert answer["usage"]["completion_tokens"] == 4
+    assert answer["choices"][0]["finish_reason"] == "stop"
+
+
 def test_a_slow_start_ends_in_a_server_that_serves(serve):
     assert serve("--fault-slow-start-s", "0.2").complete()[0] == 200
 
