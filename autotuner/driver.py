@@ -1,4 +1,4 @@
-"""The study loop: place, submit, wait, record, retry. Start reading here.
+"""The study loop: place, submit, wait, record, retry, repeat. Start reading here.
 
 One loop in one thread. It hands experiments to an executor as slots come free, writes each
 level to the store as it arrives, and lets `FailurePolicy` decide what a failed attempt means.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from autotuner.errors import ClusterError
 from autotuner.execution.base import AttemptLost, Executor, ExecutorEvent, Node, Slot
-from autotuner.execution.placement import fits_some_node, place, without
+from autotuner.execution.placement import does_not_fit, fits_some_node, place, without
 from autotuner.failure_policy import FailurePolicy
 from autotuner.node.events import (
     AttemptEnded,
@@ -30,6 +31,7 @@ from autotuner.progress import (
     LevelFinished,
     NodeSetAside,
     PhaseEntered,
+    RoundStarted,
     SlotFreed,
     SlotQuarantined,
     StudyEnded,
@@ -37,23 +39,23 @@ from autotuner.progress import (
     StudyStarted,
 )
 from autotuner.recording import record_attempt, running_facts
+from autotuner.repeating import Repeats
+from autotuner.results.goodput import with_goodput
 from autotuner.results.levels import LevelStatus
 from autotuner.results.store import ResultStore
 from autotuner.resume import Past
 from autotuner.running import Running
 from autotuner.spec.experiment import (
     Attempt,
-    Cancelled,
     Experiment,
     Failed,
-    FailureKind,
     Outcome,
+    Purpose,
 )
 
 __all__ = ["StudyDriver"]
 
 _POLL_S = 0.5
-_OVERDUE = "the attempt outlived all its time-outs"
 _NODE_PATIENCE_S = 600.0
 """How long to wait, with nothing running, for a node that could hold what is left."""
 
@@ -97,6 +99,10 @@ class StudyDriver:
             give_up_after=plan.spec.give_up_after,
             any_completed=past.reused > 0,
         )
+        self._repeats = Repeats(plan, store)
+        self._purpose: dict[str, Purpose] = {}
+        """Of experiments that are measured again."""
+        self._wanted_host: dict[str, str] = {}
         self._stopped: str | None = None
         self._idle_since: float | None = None
 
@@ -121,26 +127,47 @@ class StudyDriver:
         self._emit(StudyEnded(self._interrupt.is_set(), self._stopped))
 
     @property
-    def _ending(self) -> bool:
-        return self._interrupt.is_set() or self._stopped is not None
+    def _why_ending(self) -> str | None:
+        if self._interrupt.is_set():
+            return "interrupted"
+        return None if self._stopped is None else "the study has stopped"
 
     def _loop(self) -> None:
-        while self._running or (self._waiting and not self._ending):
+        while self._running or self._goes_on():
             if self._stop_requested():
                 self._interrupt.set()
-            if self._ending:
-                self._stop_all()
-            else:
+            if (reason := self._why_ending) is None:
                 self._dispatch()
+            else:
+                for running in self._running.values():
+                    self._stop(running, reason)
             self._check_deadlines()
             for attempt_id, event in self._executor.poll(_POLL_S):
                 self._handle(attempt_id, event)
+
+    def _goes_on(self) -> bool:
+        """Whether there is more to start."""
+        return self._why_ending is None and (bool(self._waiting) or self._next_round())
+
+    def _next_round(self) -> bool:
+        """Whether something is to be measured once more; it waits then."""
+        nodes = self._executor.nodes()
+        wanted = self._repeats.next_round(len(place(self._plan.experiments, nodes, ())))
+        if wanted is None:
+            return False
+        for experiment in wanted.experiments:
+            self._purpose[experiment.id] = wanted.purpose
+            if wanted.host is not None:
+                self._wanted_host[experiment.id] = wanted.host
+        self._waiting += wanted.experiments
+        self._emit(RoundStarted(wanted.experiments, wanted.purpose, wanted.why))
+        return True
 
     def _check_fit(self) -> None:
         nodes = self._executor.nodes()
         for experiment in self._waiting:
             if not fits_some_node(experiment.footprint, nodes):
-                raise ClusterError(_does_not_fit(experiment, nodes))
+                raise ClusterError(does_not_fit(experiment, nodes))
 
     def _dispatch(self) -> None:
         taken = [running.slot for running in self._running.values()]
@@ -150,22 +177,38 @@ class StudyDriver:
             self._policy.in_order(self._waiting),
             nodes,
             taken,
-            allowed=lambda experiment: self._policy.nodes_for(experiment, nodes, now),
+            allowed=lambda experiment: self._nodes_for(experiment, nodes, now),
         )
         for experiment, slot in chosen:
             self._waiting.remove(experiment)
             self._submit(experiment, slot)
         self._check_idle(nodes)
 
+    def _nodes_for(
+        self, experiment: Experiment, nodes: Sequence[Node], now: float
+    ) -> Sequence[Node]:
+        allowed = self._policy.nodes_for(experiment, nodes, now)
+        wanted = [n for n in allowed if n.host == self._wanted_host.get(experiment.id)]
+        return wanted if fits_some_node(experiment.footprint, wanted) else allowed
+
     def _submit(self, experiment: Experiment, slot: Slot) -> None:
         number = self._next_number[experiment.id]
         self._next_number[experiment.id] = number + 1
-        attempt = Attempt(self._plan.study_id, experiment, number)
-        order = AttemptOrder(attempt, self._plan.spec.bench, self._plan.spec.timeouts)
+        purpose = self._purpose.get(experiment.id, Purpose.SEARCH)
+        attempt = Attempt(self._plan.study_id, experiment, number, purpose)
+        spec = self._plan.spec
+        order = AttemptOrder(attempt, spec.bench, spec.timeouts, spec.order_seed)
         neighbours = sum(r.slot.node.id == slot.node.id for r in self._running.values())
         self._running[attempt.id] = Running(order, slot, neighbours)
+        self._see_neighbours()
         self._executor.submit(order, slot)
-        self._emit(AttemptStarted(attempt, slot.node.host))
+        self._emit(AttemptStarted(attempt, slot.node.host, order.levels))
+
+    def _see_neighbours(self) -> None:
+        now = time.monotonic()
+        on_node = Counter(running.slot.node.id for running in self._running.values())
+        for running in self._running.values():
+            running.see_neighbours(on_node[running.slot.node.id] - 1, now)
 
     def _check_idle(self, nodes: tuple[Node, ...]) -> None:
         if self._running:
@@ -178,7 +221,7 @@ class StudyDriver:
 
     def _why_nothing_runs(self, nodes: tuple[Node, ...]) -> str:
         if not self._quarantined:
-            return _does_not_fit(self._waiting[0], nodes)
+            return does_not_fit(self._waiting[0], nodes)
         faults = "; ".join(f"{r.slot.node.host}: {f}" for r, f in self._quarantined.values())
         return (
             f"{len(self._waiting)} experiments wait for devices that do not become free: {faults}. "
@@ -198,45 +241,30 @@ class StudyDriver:
             running.first_event_at = time.monotonic()
         match event:
             case PhaseStarted(phase=phase):
-                running.phase = phase
+                running.enter(phase, time.monotonic())
                 self._emit(PhaseEntered(running.attempt, phase))
             case LevelMeasured(result=result):
+                gpus = running.attempt.experiment.footprint.gpus
+                result = with_goodput(result, self._plan.spec.judging, gpus)
                 self._store.write_level(running.attempt, result)
                 running.has_measured |= result.status is LevelStatus.OK
                 self._emit(LevelFinished(running.attempt, result))
             case AttemptEnded(outcome=outcome, slot_fault=fault):
-                self._finish(running, self._outcome_of_end(running, outcome), event)
+                self._finish(running, running.outcome_of_end(outcome, self._why_ending), event)
                 if fault is not None:
                     self._quarantine(running, fault)
             case AttemptLost(kind=kind, message=message):
-                outcome = self._outcome_of_loss(running, kind, message)
+                outcome = running.outcome_of_loss(kind, message, self._why_ending)
                 self._finish(running, outcome, AttemptEnded(outcome))
 
     def _quarantine(self, running: Running, fault: str) -> None:
         self._quarantined[running.attempt.id] = (running, fault)
         self._emit(SlotQuarantined(running.attempt, running.slot.node.host, fault))
 
-    def _outcome_of_end(self, running: Running, outcome: Outcome) -> Outcome:
-        if not isinstance(outcome, Cancelled) or self._ending:
-            return outcome
-        if self._was_overdue(running):
-            return Failed(FailureKind.SERVER_HUNG, running.phase, _OVERDUE)
-        # We did not want it: the node has given us up.
-        return Failed(FailureKind.ACTOR_LOST, running.phase, outcome.reason)
-
-    def _outcome_of_loss(self, running: Running, kind: FailureKind, message: str) -> Outcome:
-        if self._ending:
-            return Cancelled(self._why_ending())
-        if self._was_overdue(running):
-            kind, message = FailureKind.SERVER_HUNG, _OVERDUE
-        return Failed(kind, running.phase, message)
-
-    def _was_overdue(self, running: Running) -> bool:
-        return running.stopping_since is not None and not self._ending
-
     def _finish(self, running: Running, outcome: Outcome, ended: AttemptEnded) -> None:
         attempt, node = running.attempt, running.slot.node
         del self._running[attempt.id]
+        self._see_neighbours()
         began = running.first_event_at is not None
         now = time.monotonic()
         aside = self._policy.record(attempt.experiment, node, outcome, now, began=began)
@@ -245,13 +273,17 @@ class StudyDriver:
         facts = {**running_facts(running, self._plan.spec.bench.name), **ended.facts}
         record_attempt(self._plan, self._store, attempt, outcome, facts=facts, logs=ended.logs)
         nodes = self._executor.nodes()
-        retry = not self._ending and self._policy.may_retry(attempt.experiment, outcome, nodes)
+        retry = self._why_ending is None and self._policy.may_retry(
+            attempt.experiment, outcome, nodes
+        )
         if retry:
             self._waiting.append(attempt.experiment)
+        elif isinstance(outcome, Failed):
+            self._repeats.close(attempt.experiment)
         self._emit(AttemptFinished(attempt, outcome, will_retry=retry))
         for host in sorted({n.host for n in nodes if n.id in aside and len(nodes) > 1}):
             self._emit(NodeSetAside(host))
-        if not self._ending:
+        if self._why_ending is None:
             self._stopped = self._why_stop_early(nodes)
 
     def _why_stop_early(self, nodes: tuple[Node, ...]) -> str | None:
@@ -259,13 +291,6 @@ class StudyDriver:
             return None  # something works: its end will tell
         busy = {running.slot.node.id for running in self._running.values()}
         return self._policy.systemic(nodes, busy)
-
-    def _stop_all(self) -> None:
-        for running in self._running.values():
-            self._stop(running, self._why_ending())
-
-    def _why_ending(self) -> str:
-        return "interrupted" if self._interrupt.is_set() else "the study has stopped"
 
     def _check_deadlines(self) -> None:
         """The node keeps its own deadlines; these are for a node that does not."""
@@ -288,16 +313,3 @@ class StudyDriver:
 
 
 _SUSPECT = "; lost on two different nodes: the configuration is suspect and is not tried again"
-
-
-def _does_not_fit(experiment: Experiment, nodes: tuple[Node, ...]) -> str:
-    need = experiment.footprint
-    largest = max(nodes, key=lambda node: (node.gpus, node.cpus), default=None)
-    has = "the cluster has no node"
-    if largest is not None:
-        has = f"the largest node ({largest.host}) has {largest.gpus} GPUs and {largest.cpus} CPUs"
-    return (
-        f"experiment {experiment.id} ({experiment.label}) needs {need.gpus_per_node} GPUs and "
-        f"{need.cpus.reserve} CPUs on one node, but {has}. Set resources.gpus or resources.cpus, "
-        "remove the wide parallel sizes, or use a larger cluster (--address)"
-    )

@@ -19,12 +19,31 @@ LAYERS = (
     ("engines", "launchers", "bench"),
     ("planning", "node"),
     ("execution",),
-    ("progress", "failure_policy", "running", "recording", "resume", "driver", "study"),
+    (
+        "progress",
+        "failure_policy",
+        "repeating",
+        "running",
+        "recording",
+        "resume",
+        "driver",
+        "study",
+    ),
+    ("report", "export"),
     ("cli",),
 )
 LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
-# The study loop is one room in three modules.
-ONE_ROOM = {"progress", "driver", "study", "failure_policy", "running", "recording", "resume"}
+# The study loop is one room in several modules.
+ONE_ROOM = {
+    "progress",
+    "driver",
+    "study",
+    "failure_policy",
+    "repeating",
+    "running",
+    "recording",
+    "resume",
+}
 
 RAY_MODULES = {
     f"execution/{name}.py" for name in ("on_ray", "ray_actor", "ray_connection", "ray_nodes")

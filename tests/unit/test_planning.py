@@ -186,7 +186,7 @@ def test_ids_are_the_same_on_every_run_and_machine(make_spec):
     first, second = plan(make_spec({SEQS: [8]})), plan(make_spec({SEQS: [8]}))
     assert first.experiments == second.experiments
     assert first.experiments[0].id == "b4353ac820"
-    assert first.study_id == second.study_id == "c9ed71d7"
+    assert first.study_id == second.study_id == "495ebd6b"
 
 
 def test_ids_do_not_depend_on_the_order_of_keys(make_spec):

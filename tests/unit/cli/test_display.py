@@ -140,7 +140,9 @@ def test_the_winner_comes_with_a_command_that_can_be_run(shown: Shown) -> None:
 
 
 def test_where_all_break_a_constraint_nothing_is_recommended(shown: Shown) -> None:
-    strict = replace(shown.results.study, constraints=(Constraint("ttft_s", "p50", 1e-9),))
+    study = shown.results.study
+    judging = replace(study.judging, constraints=(Constraint("ttft_s", "p50", 1e-9),))
+    strict = replace(study, judging=judging)
     results = replace(shown.results, study=strict)
     assert "no configuration qualifies" in printed(print_winner, results)
     assert "ttft_s_p50 is" in printed(print_failures, results)

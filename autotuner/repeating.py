@@ -1,0 +1,93 @@
+"""What is measured again once everything has been measured once.
+
+Rounds of fresh servers for those experiments about which the results do not yet decide, then the
+baseline once more: if it has moved, so may everything have that was measured in between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autotuner.planning import Plan
+from autotuner.results.confidence.repeats import next_repeats
+from autotuner.results.load import StudyResults, load_results
+from autotuner.results.store import ResultStore
+from autotuner.spec.experiment import Experiment, Purpose
+
+__all__ = ["Repeats", "Round"]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Experiments to measure once more, each on a fresh server."""
+
+    experiments: tuple[Experiment, ...]
+    purpose: Purpose
+    why: str
+    """One sentence for the user."""
+    host: str | None = None
+    """Where to measure, if there is room; None: anywhere."""
+
+
+class Repeats:
+    """Decides from what the store holds, so that a resumed study goes on where it stopped."""
+
+    def __init__(self, plan: Plan, store: ResultStore) -> None:
+        self._plan = plan
+        self._store = store
+        self._experiments = {experiment.id: experiment for experiment in plan.experiments}
+        self._closed: set[str] = set()
+        self._last_round_given = False
+
+    def close(self, experiment: Experiment) -> None:
+        """Ask for no more of an experiment whose repeat has failed."""
+        self._closed.add(experiment.id)
+
+    def next_round(self, slots: int) -> Round | None:
+        """The next round, or None where nothing more is to be measured.
+
+        Args:
+            slots: So many attempts can run at once.
+
+        Raises:
+            OutputError: the results cannot be read.
+        """
+        if self._last_round_given:
+            return None
+        results = load_results(self._store.paths.root)
+        if finalists := self._finalists(results, slots):
+            labels = {experiment.id: experiment.label for experiment in self._plan.experiments}
+            why = results.ranking().verdict.sentence(labels)
+            return Round(finalists, Purpose.CONFIRM, why)
+        self._last_round_given = True
+        return self._drift_check(results)
+
+    def _finalists(self, results: StudyResults, slots: int) -> tuple[Experiment, ...]:
+        ranking, judging = results.ranking(), self._plan.spec.judging
+        samples = {entry.experiment_id: entry.score.samples for entry in ranking.feasible}
+        wanted = next_repeats(
+            samples,
+            ranking.direction,
+            minimal_effect=judging.minimal_effect,
+            most_servers=judging.finalist_servers,
+            slots=max(1, len(samples)),
+        )
+        # By attempts, not by samples: those under other circumstances are none, and cost as much.
+        full = {id_ for id_, a in results.chosen.items() if len(a) >= judging.finalist_servers}
+        open_ = [id_ for id_ in wanted if id_ not in self._closed | full]
+        return tuple(self._experiments[id_] for id_ in open_[: max(1, slots)])
+
+    def _drift_check(self, results: StudyResults) -> Round | None:
+        baseline = self._plan.baseline
+        rows = results.experiments
+        rows = rows[rows["outcome"] == "completed"]
+        if baseline is None or baseline.id in self._closed:
+            return None
+        own = rows[rows["experiment_id"] == baseline.id].sort_values("started_at")
+        others = rows[rows["experiment_id"] != baseline.id]
+        checks = own[own["purpose"] == Purpose.DRIFT_CHECK]
+        if own.empty or others.empty or checks["ended_at"].max() > others["ended_at"].max():
+            return None
+        host = own["host"].iloc[0]
+        why = "whether the machines are as fast as they were at the start"
+        return Round((baseline,), Purpose.DRIFT_CHECK, why, host if isinstance(host, str) else None)
