@@ -17,7 +17,10 @@ from autotuner.results.confidence.noise import (
     t_quantile,
 )
 
-__all__ = ["Interval", "bootstrap_interval", "interval"]
+__all__ = ["WIDEST", "Interval", "bootstrap_interval", "interval"]
+
+WIDEST = math.log(1000)
+"""On the log scale: bounds further away than a factor of 1000 say nothing, and can overflow."""
 
 _MOST_DRAWS = 20_000_000
 """Values drawn in all by a bootstrap; with many requests, fewer resamples do."""
@@ -56,13 +59,9 @@ def interval(
     variance, degrees = moderated_variance(summary, noise)
     t = t_quantile(min(degrees, noise.degrees_of_freedom), (1 - confidence) / 2)
     half = t * math.sqrt(variance / summary.count)
-    if half > _WIDEST:
+    if half > WIDEST:
         return Interval(estimate, None, None)
     return Interval(estimate, estimate * math.exp(-half), estimate * math.exp(half))
-
-
-_WIDEST = math.log(1000)
-"""Bounds further away than a factor of 1000 say nothing, and can overflow."""
 
 
 def bootstrap_interval(

@@ -7,15 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from autotuner.results.confidence.intervals import Interval
+from autotuner.results.confidence.intervals import WIDEST, Interval
 from autotuner.results.confidence.repeats import repeats_needed
 from autotuner.results.confidence.rivals import Comparison, Rival, Standing, compare
 from autotuner.spec.objective import Direction
 
 __all__ = ["Interval", "Verdict", "VerdictKind", "judge"]
-
-_WIDEST = math.log(1000)
-"""Bounds further away than a factor of 1000 say nothing, and can overflow."""
 
 
 class VerdictKind(StrEnum):
@@ -84,7 +81,7 @@ class Verdict:
 
     def _by_how_much(self) -> str:
         if not self.advantages:
-            return "the only one with a result to compare"
+            return "no other has a result to compare with"
         closest = min(self.advantages.values(), key=lambda interval: interval.estimate)
         if closest.low is None or closest.high is None:
             return f"{_percent(closest.estimate)} % better than the next"
@@ -173,7 +170,7 @@ def _shortfall(found: Comparison, direction: Direction) -> float | None:
         for rival in doubtful
         if rival.advantage is not None and rival.half_width is not None
     ]
-    if len(lows) < len(doubtful) or min(lows, default=0.0) < -_WIDEST:
+    if len(lows) < len(doubtful) or min(lows, default=0.0) < -WIDEST:
         return None
     return max(0.0, _as_fraction(-min(lows, default=0.0), direction))
 
@@ -182,14 +179,14 @@ def _advantages(found: Comparison, direction: Direction) -> dict[str, Interval]:
     return {
         rival.id: _advantage(rival, direction)
         for rival in found.rivals
-        if rival.advantage is not None and abs(rival.advantage) < _WIDEST
+        if rival.advantage is not None and abs(rival.advantage) < WIDEST
     }
 
 
 def _advantage(rival: Rival, direction: Direction) -> Interval:
     advantage, half = rival.advantage or 0.0, rival.half_width
     estimate = _as_fraction(advantage, direction)
-    if half is None or half > _WIDEST:
+    if half is None or half > WIDEST:
         return Interval(estimate, None, None)
     bounds = (_as_fraction(advantage + sign * half, direction) for sign in (-1, 1))
     return Interval(estimate, *bounds)
