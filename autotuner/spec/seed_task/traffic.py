@@ -78,7 +78,8 @@ def _request(content: Mapping[str, object], notes: Notes) -> dict[str, object]:
         loc: Loc = ("benchmark", "additional_params", name)
         typed = _typed(value)
         if typed is not value:
-            notes.warn(loc, f'the text "{value}" is sent as {flow_text(typed)}')
+            kind = "true or false" if isinstance(typed, bool) else "a number"
+            notes.warn(loc, f"text in the file, sent as {kind}")
         if name != "ignore_eos":
             request[name] = typed
         elif typed is True:

@@ -63,7 +63,7 @@ def test_numbers_written_as_text_are_sent_as_numbers(task: TaskWriter) -> None:
         "stream": True,
         "n": 1,
     }
-    changed = [w.partition(":")[0] for w in spec.warnings if "is sent as" in w]
+    changed = [w.partition(":")[0] for w in spec.warnings if "text in the file, sent as" in w]
     assert changed == [
         f"benchmark.additional_params.{n}" for n in ("temperature", "top_k", "stream")
     ]
