@@ -6,9 +6,14 @@ import argparse
 import json
 from pathlib import Path
 
+from autotuner.cli.conclusions import print_findings, print_winner
 from autotuner.cli.display import output_console
-from autotuner.cli.tables import print_failures, print_ranking, print_timings, print_winner
+from autotuner.cli.tables import print_failures, print_ranking, print_timings
+from autotuner.results.confidence.intervals import Interval
+from autotuner.results.confidence.verdict import Verdict
 from autotuner.results.load import StudyResults, load_results
+from autotuner.results.quality.inspection import inspect
+from autotuner.results.score import Ranking, RankingEntry
 from autotuner.results.seed_json import write_seed_json
 
 __all__ = ["HELP", "NAME", "add_arguments", "execute"]
@@ -41,6 +46,7 @@ def execute(arguments: argparse.Namespace) -> int:
     print_failures(results, console)
     if arguments.timings:
         print_timings(results, console)
+    print_findings(results, console, arguments.directory)
     print_winner(results, console)
     return 0
 
@@ -51,19 +57,62 @@ def ranking_json(results: StudyResults) -> dict[str, object]:
     return {
         "study": results.study.name,
         "objective": ranking.objective,
+        "direction": ranking.direction.value,
         "column": ranking.column,
         "unit": ranking.unit,
         "caveat": ranking.caveat,
-        "entries": [
+        "verdict": _verdict(ranking.verdict, ranking),
+        "entries": [_entry(entry) for entry in ranking.entries],
+        "findings": [
             {
-                "rank": entry.rank,
-                "experiment_id": entry.experiment_id,
-                "label": entry.label,
-                "status": entry.status.value,
-                "value": entry.score.value,
-                "level": entry.score.level,
-                "reason": entry.score.reason,
+                "kind": finding.kind,
+                "severity": finding.severity.value,
+                "experiment_ids": list(finding.experiment_ids),
+                "message": finding.message,
+                "consequence": finding.consequence,
+                "remedy": finding.remedy,
             }
-            for entry in ranking.entries
+            for finding in inspect(results)
         ],
     }
+
+
+def _verdict(verdict: Verdict, ranking: Ranking) -> dict[str, object]:
+    labels = {entry.experiment_id: entry.label for entry in ranking.entries}
+    return {
+        "kind": verdict.kind.value,
+        "sentence": verdict.sentence(labels),
+        "leader": verdict.leader,
+        "tied_with": list(verdict.tied_with),
+        "undecided": list(verdict.undecided),
+        "repeats_needed": verdict.repeats_needed,
+        "budget_spent": verdict.budget_spent,
+        "advantages": {id_: _interval(bounds) for id_, bounds in verdict.advantages.items()},
+        "noise_cv": verdict.noise_cv,
+        "degrees_of_freedom": verdict.degrees_of_freedom,
+        "confidence": verdict.confidence,
+        "minimal_effect": verdict.minimal_effect,
+    }
+
+
+def _entry(entry: RankingEntry) -> dict[str, object]:
+    return {
+        "rank": entry.rank,
+        "experiment_id": entry.experiment_id,
+        "label": entry.label,
+        "is_baseline": entry.is_baseline,
+        "status": entry.status.value,
+        "value": entry.score.value,
+        "penalty": entry.score.penalty,
+        "effective": entry.score.effective,
+        "interval": None if entry.interval is None else _interval(entry.interval),
+        "samples": list(entry.score.samples),
+        "servers": entry.servers,
+        "vs_baseline": entry.vs_baseline,
+        "level": entry.score.level,
+        "reason": entry.score.reason,
+    }
+
+
+def _interval(interval: Interval) -> dict[str, float | None]:
+    return {"estimate": interval.estimate, "low": interval.low, "high": interval.high}

@@ -17,10 +17,11 @@ from types import FrameType
 
 from rich.markup import escape
 
+from autotuner.cli.conclusions import print_findings, print_winner
 from autotuner.cli.display import output_console, progress_display
 from autotuner.cli.plan import print_warnings
 from autotuner.cli.study_file import plan_of
-from autotuner.cli.tables import print_failures, print_ranking, print_winner
+from autotuner.cli.tables import print_failures, print_ranking
 from autotuner.progress import StudyEnded, StudyEvent
 from autotuner.results.load import StudyResults
 from autotuner.study import run
@@ -81,6 +82,7 @@ def execute(arguments: argparse.Namespace) -> int:
         )
     print_ranking(results, console)
     print_failures(results, console)
+    print_findings(results, console, output)
     print_winner(results, console)
     console.print(f"results: {output}", soft_wrap=True)
     if end.stopped is not None:

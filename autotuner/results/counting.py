@@ -70,7 +70,7 @@ class Counting:
 
     def _reader(self, files: Sequence[Path]) -> Callable[[], pa.Table]:
         schema = file_schema(REQUESTS, self.study.study_id)
-        return lambda: read_files(files, schema, columns=REQUEST_COLUMNS)
+        return lambda: read_files(files, schema, columns=list(REQUEST_COLUMNS))
 
 
 def counting_attempts(experiments: pa.Table, levels: pa.Table) -> dict[str, tuple[str, ...]]:

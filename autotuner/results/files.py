@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +86,7 @@ def read_tables(folder: Path, schema: pa.Schema) -> pa.Table:
 
 
 def read_files(
-    paths: Iterable[Path], schema: pa.Schema, *, columns: Sequence[str] | None = None
+    paths: Iterable[Path], schema: pa.Schema, *, columns: list[str] | None = None
 ) -> pa.Table:
     """All rows of some Parquet files of one schema, in their given order.
 
@@ -96,7 +96,7 @@ def read_files(
     Raises:
         OutputError: naming the file that cannot be read or has another schema.
     """
-    names = schema.names if columns is None else list(columns)
+    names = schema.names if columns is None else columns
     wanted = pa.schema([schema.field(name) for name in names], schema.metadata)
     tables = [wanted.empty_table()]
     for path in paths:
@@ -105,7 +105,7 @@ def read_files(
             with pq.ParquetFile(path) as file:
                 own = file.schema_arrow
                 foreign = not own.equals(schema) or _version(own) != _version(schema)
-                table = None if foreign else file.read(columns=names, use_threads=False)
+                table = None if foreign else file.read(columns=columns, use_threads=False)
         except (OSError, pa.ArrowException) as error:
             raise OutputError(f"{path} cannot be read: {error}") from error
         if table is None:

@@ -45,7 +45,7 @@ def rejudged(levels: pa.Table, study: StudyRecord, paths: ResultPaths) -> pa.Tab
         if row["request_slos"] != text:
             index = places[row["experiment_id"]][level_of(row)]
             files = [paths.requests_file(row["attempt_id"], index)] if slos else []
-            row |= goodput(row, read_files(files, schema, columns=REQUEST_COLUMNS), slos)
+            row |= goodput(row, read_files(files, schema, columns=list(REQUEST_COLUMNS)), slos)
         rows.append({name: row[name] for name in GOODPUT_COLUMNS})
     for name in GOODPUT_COLUMNS:
         levels = _with_column(levels, name, [row[name] for row in rows])

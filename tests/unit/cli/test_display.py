@@ -10,9 +10,10 @@ import pytest
 from rich.console import Console
 
 from autotuner import StudyResults, StudySpec, plan, run
+from autotuner.cli.conclusions import print_findings, print_winner
 from autotuner.cli.display import Progress, progress_display
 from autotuner.cli.run import exit_status
-from autotuner.cli.tables import print_failures, print_ranking, print_timings, print_winner
+from autotuner.cli.tables import print_failures, print_ranking, print_timings
 from autotuner.execution.local import LocalExecutor
 from autotuner.progress import AttemptFinished, AttemptStarted, AttemptWaiting, StudyEvent
 from autotuner.spec.experiment import Cancelled
@@ -121,7 +122,8 @@ def test_the_table_ranks_what_completed_and_marks_it_as_simulated(shown: Shown) 
     assert "SIMULATED" in text
     assert "c=1" in text
     assert "c=2" in text
-    ranked, failed = (line for line in text.splitlines() if "max-num-seqs=4" in line)
+    verdict, ranked, failed = (line for line in text.splitlines() if "max-num-seqs=4" in line)
+    assert verdict.startswith("winner: max-num-seqs=4")
     assert ranked.split()[0] == "1"
     assert failed.split()[0] == "-"
 
@@ -149,7 +151,7 @@ def test_where_all_break_a_constraint_nothing_is_recommended(shown: Shown) -> No
     assert (exit_status(shown.results), exit_status(results)) == (0, 2)
 
 
-def test_a_lead_within_the_noise_of_one_measurement_is_said_to_be_one(shown: Shown) -> None:
+def test_the_best_of_single_measurements_is_not_called_a_winner(shown: Shown) -> None:
     (first,) = shown.results.ranking().feasible
     study = shown.results.study
     twin = replace(study.experiments[0], id="twin", label="twin")
@@ -159,7 +161,16 @@ def test_a_lead_within_the_noise_of_one_measurement_is_said_to_be_one(shown: Sho
         study=replace(study, experiments=(*study.experiments, twin)),
         _measured={**measured, "twin": measured[first.experiment_id]},
     )
-    assert "0.0 % ahead of the next (too close to tell" in printed(print_winner, close)
+    assert "not enough evidence: " in printed(print_ranking, close)
+    best = printed(print_winner, close)
+    assert "not enough evidence to call it the winner" in best
+    assert "--max-num-seqs 4" in best
+
+
+def test_doubts_come_with_their_remedy(shown: Shown) -> None:
+    text = io.StringIO()
+    print_findings(shown.results, Console(file=text, width=160), Path("out"))
+    assert "simulated" in text.getvalue()
 
 
 def test_timings_have_a_column_for_every_phase(shown: Shown) -> None:

@@ -7,10 +7,12 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from autotuner.results.aggregate import LevelRow
-from autotuner.results.score import CAVEAT, EntryStatus, Measured, Ranking, rank, unit_of
+from autotuner.results.confidence.verdict import VerdictKind
+from autotuner.results.limits import LevelRow
+from autotuner.results.score import EntryStatus, Measured, Ranking, rank, unit_of
 from autotuner.results.study_record import ExpectedExperiment
-from autotuner.spec.objective import METRICS, Constraint, Direction, Objective, Over
+from autotuner.spec.judging import Judging
+from autotuner.spec.objective import METRICS, Constraint, Direction, Objective, Over, Penalty
 from autotuner.spec.workload import Level
 
 LOW, HIGH = Level("chat", "D(100,100)", 1), Level("chat", "D(100,100)", 16)
@@ -39,7 +41,15 @@ def bad(status: str, reason: str, **numbers: float | None) -> LevelRow:
 
 
 def complete(low: LevelRow, high: LevelRow) -> Measured:
-    return Measured("completed", "", {LOW: low, HIGH: high})
+    levels = {LOW: low, HIGH: high}
+    return Measured("completed", "", levels, (levels,))
+
+
+def on_servers(*throughputs_at_16: float) -> Measured:
+    """Measured on several servers; the pooled value is the plain mean."""
+    attempts = tuple(throughputs(1, value).levels for value in throughputs_at_16)
+    pooled = throughputs(1, sum(throughputs_at_16) / len(throughputs_at_16)).levels
+    return Measured("completed", "", pooled, attempts)
 
 
 def throughputs(low: float | None, high: float | None) -> Measured:
@@ -53,7 +63,7 @@ def latencies(low: float | None, high: float | None) -> Measured:
 def ranked(
     measured: Mapping[str, Measured], objective: Objective, *constraints: Constraint
 ) -> Ranking:
-    return rank(expected(*sorted(measured)), measured, objective, constraints)
+    return rank(expected(*sorted(measured)), measured, Judging(objective, constraints))
 
 
 def winner(ranking: Ranking) -> str | None:
@@ -75,9 +85,9 @@ def test_feasible_experiments_are_ordered_in_the_objectives_direction(
 
 
 def test_ties_stay_in_plan_order() -> None:
-    measured = {name: throughputs(1, 10) for name in "abc"}
-    ranking = rank(expected("c", "a", "b"), measured, THROUGHPUT_AT_16, ())
-    assert [entry.experiment_id for entry in ranking.entries] == ["c", "a", "b"]
+    measured = {name: throughputs(1, 10) for name in "abc"} | {"z": throughputs(1, 11)}
+    ranking = rank(expected("c", "a", "z", "b"), measured, Judging(THROUGHPUT_AT_16))
+    assert [entry.experiment_id for entry in ranking.entries] == ["z", "c", "a", "b"]
 
 
 def test_feasible_then_infeasible_then_pending() -> None:
@@ -86,7 +96,7 @@ def test_feasible_then_infeasible_then_pending() -> None:
         "c": throughputs(1, 10),
         "d": Measured(None, "", {LOW: ok(output_throughput_tok_s=1.0)}),
     }
-    ranking = rank(expected("a", "b", "c", "d"), measured, THROUGHPUT_AT_16, ())
+    ranking = rank(expected("a", "b", "c", "d"), measured, Judging(THROUGHPUT_AT_16))
     assert [(e.experiment_id, e.status) for e in ranking.entries] == [
         ("c", EntryStatus.FEASIBLE),
         ("b", EntryStatus.INFEASIBLE),
@@ -104,7 +114,6 @@ def test_without_a_feasible_experiment_there_is_no_winner_and_no_margin() -> Non
     ranking = ranked({"a": Measured("failed", "x", {})}, THROUGHPUT_AT_16)
     assert ranking.winner is None
     assert ranking.margin_to_next is None
-    assert ranking.margin_to_last is None
 
 
 def test_seed_defect_1_an_experiment_whose_heavy_level_failed_does_not_win() -> None:
@@ -189,7 +198,7 @@ def test_seed_defect_5_no_score_is_infinite_and_the_ranking_is_strict_json() -> 
         "b": throughputs(float("inf"), float("nan")),
         "c": throughputs(1, 0),
     }
-    ranking = rank(expected(*"abcd"), measured, THROUGHPUT_AT_16, ())
+    ranking = rank(expected(*"abcd"), measured, Judging(THROUGHPUT_AT_16))
     json.dumps(asdict(ranking), allow_nan=False)
     values = [entry.score.value for entry in ranking.entries]
     assert all(value is None or math.isfinite(value) for value in values)
@@ -241,7 +250,6 @@ def test_margins_are_fractions_of_the_other_value() -> None:
     measured = {"a": throughputs(1, 12), "b": throughputs(1, 10), "c": throughputs(1, 6)}
     ranking = ranked(measured, THROUGHPUT_AT_16)
     assert ranking.margin_to_next == pytest.approx(0.2)
-    assert ranking.margin_to_last == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("second", [None, 0.0])
@@ -250,8 +258,137 @@ def test_there_is_no_margin_without_a_second_or_over_zero(second: float | None) 
     assert ranking.margin_to_next is None
 
 
-def test_every_ranking_says_what_it_cannot_show() -> None:
-    measured = {"a": throughputs(1, 12)}
-    assert ranked(measured, THROUGHPUT_AT_16).caveat == CAVEAT
+def test_a_ranking_says_on_how_many_servers_it_rests() -> None:
+    assert ranked({"a": throughputs(1, 12)}, THROUGHPUT_AT_16).caveat == (
+        "measured on 1 server each; nothing tells differences from noise"
+    )
+    measured = {"a": on_servers(10, 10.2), "b": throughputs(1, 5)}
+    caveat = ranked(measured, THROUGHPUT_AT_16).caveat
+    assert caveat == (
+        "measured on 1 to 2 servers each; servers of one configuration differ by 1.4 % (CV)"
+    )
     simulated = complete(ok(simulated=True), ok(simulated=True))
     assert "simulated server" in ranked({"a": simulated}, THROUGHPUT_AT_16).caveat
+
+
+def test_every_server_gives_one_sample_at_the_level_that_the_pooled_values_chose() -> None:
+    pooled = throughputs(30, 20).levels
+    servers = (throughputs(31, 99).levels, throughputs(29, 11).levels)
+    measured = {"a": Measured("completed", "", pooled, servers)}
+    (entry,) = ranked(measured, BEST_THROUGHPUT).entries
+    assert entry.score.level == "chat D(100,100) c=1"
+    assert entry.score.samples == (31, 29)
+    assert entry.servers == 2
+
+
+def test_the_verdict_is_about_the_samples_of_all_feasible_experiments() -> None:
+    measured = {
+        "a": on_servers(100, 100.4, 99.6, 100.1),
+        "b": on_servers(50, 50.2, 49.8, 50.1),
+        "failed": Measured("failed", "x", {}),
+    }
+    ranking = ranked(measured, THROUGHPUT_AT_16)
+    assert (ranking.verdict.kind, ranking.verdict.leader) == (VerdictKind.WINNER, "a")
+    assert set(ranking.verdict.advantages) == {"b"}
+
+
+def test_the_leader_of_the_verdict_comes_first() -> None:
+    # The mean of a is above that of b, its geometric mean below.
+    measured = {"a": on_servers(50, 151), "b": on_servers(99, 101)}
+    ranking = ranked(measured, THROUGHPUT_AT_16)
+    assert ranking.verdict.leader == "b"
+    assert [entry.experiment_id for entry in ranking.entries] == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("direction", "expected_fractions"),
+    [
+        (Direction.MAXIMIZE, {"a": 0.2, "b": 0.0, "c": -0.4}),
+        (Direction.MINIMIZE, {"a": -0.2, "b": 0.0, "c": 0.4}),
+    ],
+)
+def test_every_feasible_experiment_is_compared_with_the_baseline(
+    direction: Direction, expected_fractions: dict[str, float]
+) -> None:
+    measured = {"a": throughputs(1, 12), "b": throughputs(1, 10), "c": throughputs(1, 6)}
+    plan = tuple(replace(e, is_baseline=e.id == "b") for e in expected("a", "b", "c"))
+    ranking = rank(plan, measured, Judging(replace(THROUGHPUT_AT_16, direction=direction)))
+    fractions = {entry.experiment_id: entry.vs_baseline for entry in ranking.entries}
+    assert fractions == pytest.approx(expected_fractions)
+    assert [e.experiment_id for e in ranking.entries if e.is_baseline] == ["b"]
+
+
+def test_without_a_feasible_baseline_nothing_is_said_about_it() -> None:
+    measured = {"a": throughputs(1, 12), "b": Measured("failed", "x", {})}
+    plan = tuple(replace(e, is_baseline=e.id == "b") for e in expected("a", "b"))
+    ranking = rank(plan, measured, Judging(THROUGHPUT_AT_16))
+    assert [entry.vs_baseline for entry in ranking.entries] == [None, None]
+
+
+SOFT = Constraint("ttft_s", "p99", 1.0, penalty=Penalty(weight=1.0, steepness=0.1))
+
+
+def with_ttft(throughput: float, ttft_s: float) -> Measured:
+    return complete(
+        ok(output_throughput_tok_s=1.0, ttft_s_p99=0.1),
+        ok(output_throughput_tok_s=throughput, ttft_s_p99=ttft_s),
+    )
+
+
+def test_entries_are_ordered_by_the_value_with_its_penalty() -> None:
+    measured = {"slow": with_ttft(90, 2.0), "quick": with_ttft(10, 0.9)}
+    ranking = ranked(measured, THROUGHPUT_AT_16, SOFT)
+    assert [entry.experiment_id for entry in ranking.entries] == ["quick", "slow"]
+    slow = ranking.entries[1].score
+    assert slow.feasible
+    assert slow.value == 90
+    assert slow.penalty == pytest.approx(math.expm1(10))
+    assert slow.effective == pytest.approx(90 / math.exp(10))
+    assert slow.samples == pytest.approx((90 / math.exp(10),))
+
+
+def test_beyond_its_fail_ratio_a_soft_limit_makes_infeasible() -> None:
+    limit = replace(SOFT, penalty=Penalty(fail_ratio=0.5))
+    ranking = ranked({"a": with_ttft(90, 1.4), "b": with_ttft(90, 1.6)}, THROUGHPUT_AT_16, limit)
+    assert [entry.status for entry in ranking.entries] == [
+        EntryStatus.FEASIBLE,
+        EntryStatus.INFEASIBLE,
+    ]
+    assert ranking.entries[1].score.reason == (
+        "chat D(100,100) c=16: ttft_s_p99 is 1.6, must be <= 1, at most 50 % beyond it"
+    )
+
+
+def test_what_was_measured_under_other_circumstances_has_no_place_and_no_samples() -> None:
+    measured = {"a": throughputs(1, 12), "b": throughputs(1, 10)}
+    ranking = rank(expected("a", "b"), measured, Judging(THROUGHPUT_AT_16), {"a": "another GPU"})
+    apart = ranking.entries[1]
+    assert (apart.experiment_id, apart.rank, apart.status) == (
+        "a",
+        None,
+        EntryStatus.NOT_COMPARABLE,
+    )
+    assert (apart.score.value, apart.score.reason, apart.score.samples) == (12, "another GPU", ())
+    assert ranking.verdict.leader == "b"
+
+
+def test_a_failed_experiment_is_infeasible_whatever_its_circumstances() -> None:
+    measured = {"a": Measured("failed", "x", {}), "b": throughputs(1, 10)}
+    ranking = rank(expected("a", "b"), measured, Judging(THROUGHPUT_AT_16), {"a": "another GPU"})
+    assert ranking.entries[1].status is EntryStatus.INFEASIBLE
+
+
+def test_a_repeat_that_is_missing_makes_its_level_missing() -> None:
+    whole = throughputs(1, 10)
+    measured = {"a": replace(whole, missing=frozenset({HIGH}))}
+    (entry,) = ranked(measured, THROUGHPUT_AT_16).entries
+    assert entry.score.reason == "level chat D(100,100) c=16 has no result"
+
+
+def test_where_several_servers_tell_how_much_they_differ_scores_have_an_interval() -> None:
+    measured = {"a": on_servers(10, 10.2, 9.8), "b": throughputs(1, 5)}
+    for entry in ranked(measured, THROUGHPUT_AT_16).entries:
+        assert entry.interval is not None
+        assert entry.interval.low < entry.score.value < entry.interval.high
+    (alone,) = ranked({"a": throughputs(1, 12)}, THROUGHPUT_AT_16).entries
+    assert alone.interval is None
