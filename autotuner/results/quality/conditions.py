@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from autotuner.results.limits import number
 from autotuner.results.quality.finding import Finding, Severity
-from autotuner.results.quality.inspected import Inspected, Row, number
+from autotuner.results.quality.inspected import Inspected, Row
 from autotuner.results.score import EntryStatus
 from autotuner.spec.judging import Condition
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from statistics import mean
 
+from autotuner.results.limits import number
 from autotuner.results.quality.finding import Finding, Severity
 from autotuner.results.quality.inspected import Inspected, Row
 from autotuner.results.score import RankingEntry
@@ -45,7 +46,7 @@ def no_reference(inspected: Inspected) -> Iterator[Finding]:
             f"no result can be shown relative to it, and {_UNKNOWN_MOVE}",
             "baseline: {PARAMETER: VALUE} with a point that starts and keeps its levels",
         )
-    elif not _split(inspected, entry)[1]:
+    elif not any(_is_check(row) for row in _attempts(inspected, baseline.id)):
         yield Finding(
             "no_drift_check",
             Severity.NOTE,
@@ -99,17 +100,37 @@ def drift(inspected: Inspected) -> Iterator[Finding]:
 
 def _split(inspected: Inspected, entry: RankingEntry) -> tuple[Sequence[float], Sequence[float]]:
     """The baseline's values before the end of the study, and at its end."""
-    attempts = inspected.counting.get(entry.experiment_id, ())
-    samples = entry.score.samples
-    if len(attempts) != len(samples):
-        return (), ()
-    at_end = {str(row["attempt_id"]) for row in inspected.ended if _is_check(row)}
-    pairs = [
-        (attempt in at_end, sample)
-        for attempt, sample in zip(attempts, samples, strict=True)
-        if math.isfinite(sample) and sample > 0
-    ]
-    return [s for last, s in pairs if not last], [s for last, s in pairs if last]
+    attempts = inspected.compared.get(entry.experiment_id, ())
+    values: dict[str, float] = {}
+    if len(attempts) == len(entry.score.samples):
+        values = dict(zip(attempts, entry.score.samples, strict=True))
+    if not values or not entry.score.feasible:
+        values = _over_levels(inspected, attempts)
+    at_end = {row["attempt_id"] for row in inspected.ended if _is_check(row)}
+    usable = {id_: v for id_, v in values.items() if math.isfinite(v) and v > 0}
+    return (
+        [v for id_, v in usable.items() if id_ not in at_end],
+        [v for id_, v in usable.items() if id_ in at_end],
+    )
+
+
+def _over_levels(inspected: Inspected, attempts: Sequence[str]) -> dict[str, float]:
+    """For a baseline that misses a limit: the geometric mean over the objective's levels."""
+    column = inspected.judging.objective.column
+    logs: dict[str, list[float]] = {attempt: [] for attempt in attempts}
+    for row in filter(inspected.in_scope, inspected.usable):
+        value = number(row, column)
+        if row["attempt_id"] in logs and value is not None and value > 0:
+            logs[str(row["attempt_id"])].append(math.log(value))
+    # An attempt that lacks a level would be compared over other levels than the rest.
+    most = max(map(len, logs.values()), default=0)
+    return {
+        id_: math.exp(mean(found)) for id_, found in logs.items() if most and len(found) == most
+    }
+
+
+def _attempts(inspected: Inspected, id_: str) -> list[Row]:
+    return [row for row in inspected.ended if row["experiment_id"] == id_]
 
 
 def _is_check(row: Row) -> bool:
@@ -117,7 +138,7 @@ def _is_check(row: Row) -> bool:
 
 
 def _hosts(inspected: Inspected, id_: str) -> str:
-    rows = [row for row in inspected.ended if row["experiment_id"] == id_ and row.get("host")]
+    rows = [row for row in _attempts(inspected, id_) if row.get("host")]
     start = sorted({str(row["host"]) for row in rows if not _is_check(row)})
     end = sorted({str(row["host"]) for row in rows if _is_check(row)})
     return f" (on {', '.join(end)}, before on {', '.join(start)})" if start != end else ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from autotuner.results.limits import number
 from autotuner.results.quality.finding import Finding, Severity
-from autotuner.results.quality.inspected import Inspected, Row, number, place
+from autotuner.results.quality.inspected import Inspected, Row, place
 from autotuner.spec.objective import Over
 
 __all__ = ["edge_level", "edge_parameter"]

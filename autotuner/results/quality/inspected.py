@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import pandas as pd
 
-from autotuner.results.files import read_tables
 from autotuner.results.levels import LevelStatus
+from autotuner.results.limits import number
 from autotuner.results.load import StudyResults
-from autotuner.results.schema import experiments_schema, file_schema
 from autotuner.results.score import Ranking, RankingEntry
 from autotuner.results.study_record import ExpectedExperiment, StudyRecord
 from autotuner.spec.judging import Judging
 
-__all__ = ["Inspected", "Row", "at_worst", "number", "place"]
+__all__ = ["Inspected", "Row", "at_worst", "place", "rows_of"]
 
 Row = Mapping[str, object]
 
@@ -31,23 +29,26 @@ class Inspected:
     attempts: tuple[Row, ...]
     """Every attempt that has ended, oldest first; rows of `experiments_schema`."""
     levels: tuple[Row, ...]
-    """Levels of the counting attempts, each repeat by itself; rows of `LEVELS`."""
+    """Levels of the compared attempts, each repeat by itself; rows of `LEVELS`."""
     pooled: tuple[Row, ...]
     """Levels with repeats and servers pooled."""
     counting: Mapping[str, tuple[str, ...]]
     """Experiment id -> the attempts that count, oldest first."""
+    compared: Mapping[str, tuple[str, ...]]
+    """Those of them that are pooled: as `counting`, without what may not be compared."""
 
     @staticmethod
     def of(results: StudyResults) -> Inspected:
-        attempts = sorted(rows_of(_every_attempt(results)), key=_attempt_number)
-        counting = {attempt for ids in results.chosen.values() for attempt in ids}
+        attempts = sorted(rows_of(results.attempts), key=_attempt_number)
+        compared = {attempt for ids in results.compared.values() for attempt in ids}
         return Inspected(
             study=results.study,
             ranking=results.ranking(),
             attempts=tuple(attempts),
-            levels=tuple(r for r in rows_of(results.levels) if r["attempt_id"] in counting),
+            levels=tuple(r for r in rows_of(results.levels) if r["attempt_id"] in compared),
             pooled=tuple(rows_of(results.pooled_levels)),
             counting=results.chosen,
+            compared=results.compared,
         )
 
     @property
@@ -138,14 +139,6 @@ def rows_of(frame: pd.DataFrame) -> list[Row]:
     ]
 
 
-def number(row: Row, column: str) -> float | None:
-    """The row's number in a column; None where it is missing, unknown or not finite."""
-    value = row.get(column)
-    if isinstance(value, int | float) and math.isfinite(value):
-        return float(value)
-    return None
-
-
 def place(row: Row) -> str:
     """A level in words, as the scores name it."""
     return f"{row['workload']} {row['scenario']} c={row['concurrency']}"
@@ -155,13 +148,6 @@ def at_worst(worst: Row, rows: Sequence[Row], inspected: Inspected) -> str:
     """Where the worst of several levels is, and of how many, e.g. to end a sentence."""
     rest = f"; {len(rows)} levels in all" if len(rows) > 1 else ""
     return f"at {place(worst)} of {inspected.label(worst['experiment_id'])}{rest}"
-
-
-def _every_attempt(results: StudyResults) -> pd.DataFrame:
-    # Failed attempts beside completed ones count for nothing, and still tell something.
-    schema = file_schema(experiments_schema(results.study.parameters), results.study.study_id)
-    rows: pd.DataFrame = read_tables(results._paths.experiments, schema).to_pandas()
-    return rows
 
 
 def _attempt_number(row: Row) -> float:

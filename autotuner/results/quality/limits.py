@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from autotuner.results.limits import number
 from autotuner.results.quality.finding import Finding, Severity
-from autotuner.results.quality.inspected import Inspected, Row, number, place
+from autotuner.results.quality.inspected import Inspected, Row, place
 from autotuner.results.score import RankingEntry
 from autotuner.spec.objective import Constraint
 

@@ -8,8 +8,9 @@ from datetime import datetime
 from statistics import mean, stdev
 
 from autotuner.results.confidence.verdict import VerdictKind
+from autotuner.results.limits import number
 from autotuner.results.quality.finding import Finding, Severity
-from autotuner.results.quality.inspected import Inspected, Row, at_worst, number
+from autotuner.results.quality.inspected import Inspected, Row, at_worst
 from autotuner.spec.objective import Direction
 
 __all__ = ["between_repeats", "between_servers", "cold_start"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from autotuner.results.limits import number
 from autotuner.results.quality.finding import Finding, Severity
-from autotuner.results.quality.inspected import Inspected, Row, at_worst, number
+from autotuner.results.quality.inspected import Inspected, Row, at_worst
 from autotuner.results.summary import supports
 
 __all__ = ["few_requests", "percentiles"]

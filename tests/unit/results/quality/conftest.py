@@ -30,7 +30,7 @@ WORTH = {"base": 0.9, "e8": 0.8, "e16": 1.0, "e32": 1.2, "e64": 0.95}
 Row = dict[str, Any]
 
 
-@dataclass
+@dataclass(repr=False)
 class Draft:
     """A flawless study, whose parts may be changed before it is looked at."""
 
@@ -95,7 +95,12 @@ class Draft:
             ),
             experiments=tuple(self.experiments),
         )
-        counting: dict[str, tuple[str, ...]] = {}
+        completed = {r["experiment_id"] for r in self.attempts if r["outcome"] == "completed"}
+        counting = {
+            row["experiment_id"]: (row["attempt_id"],)
+            for row in self.attempts
+            if row["experiment_id"] not in completed
+        }
         for row in self.attempts:
             if row["outcome"] == "completed":
                 id_ = row["experiment_id"]
@@ -107,12 +112,14 @@ class Draft:
             levels=tuple(self.levels),
             pooled=tuple(self.pooled),
             counting=counting,
+            compared=counting,
         )
 
     def ranking(self, counting: dict[str, tuple[str, ...]]) -> Ranking:
+        completed = {r["attempt_id"] for r in self.attempts if r["outcome"] == "completed"}
         entries = [
-            self.entry(e, len(counting.get(e.id, ())))
-            for e in sorted(self.experiments, key=lambda e: -WORTH[e.id])
+            self.entry(e, sum(attempt in completed for attempt in counting.get(e.id, ())))
+            for e in sorted(self.experiments, key=lambda e: -WORTH.get(e.id, 0.1))
         ]
         return Ranking(
             objective="throughput",
@@ -127,7 +134,7 @@ class Draft:
     def entry(self, experiment: ExpectedExperiment, servers: int) -> RankingEntry:
         id_ = experiment.id
         status = self.statuses.get(id_, EntryStatus.FEASIBLE)
-        value = 500.0 * WORTH[id_]
+        value = 500.0 * WORTH.get(id_, 0.1)
         feasible = status is EntryStatus.FEASIBLE
         samples = self.samples.get(id_, (value, 1.001 * value, 0.999 * value)[:servers])
         return RankingEntry(
