@@ -227,7 +227,7 @@ def main() -> None:
             count(tallies[cv], planned, measure(planned, executor), executor)
     heads = ("noise", "studies", "best in set", "false winner", "winner", "tied", "naive", "extra")
     print("  ".join(f"{head:>12}" for head in heads))
-    for cv, t in tallies.items():
+    for cv, t in ((cv, t) for cv, t in tallies.items() if t.studies):
         shares = (t.covered, t.false_winners, t.winners, t.tied, t.naive_right)
         cells = [f"{cv:.1%}", str(t.studies), *(f"{n / t.studies:.1%}" for n in shares)]
         print("  ".join(f"{cell:>12}" for cell in [*cells, f"{t.extra / t.studies:.1f}"]))

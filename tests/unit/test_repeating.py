@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from autotuner.results.confidence.verdict import VerdictKind
 
 from autotuner.driver import StudyDriver
 from autotuner.execution.base import Executor, Node
 from autotuner.node.events import AttemptEnded, LevelMeasured, PhaseStarted
 from autotuner.planning import plan
 from autotuner.progress import RoundStarted
+from autotuner.results.confidence.verdict import VerdictKind
 from autotuner.results.levels import RequestRecord, RequestStatus, level_result
 from autotuner.results.load import load_results
 from autotuner.results.store import ResultStore
