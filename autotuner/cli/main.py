@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from autotuner.cli import doctor, engines, plan, results, run, stop
+from autotuner.cli import doctor, engines, export, plan, results, run, stop
 from autotuner.errors import UserError
 from autotuner.version import __version__
 
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"autotuner {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (plan, run, results, stop, doctor, engines):
+    for command in (plan, run, results, export, stop, doctor, engines):
         added = commands.add_parser(
             command.NAME,
             help=command.HELP,

@@ -1,0 +1,1 @@
+"""A measured configuration as something to deploy: shell, containers, clusters, JSON."""

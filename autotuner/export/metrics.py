@@ -1,0 +1,108 @@
+"""The numbers of an experiment at the level that its score comes from, with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from autotuner.results.confidence.intervals import bootstrap_interval, interval
+from autotuner.results.confidence.noise import pooled_noise, summarise
+from autotuner.results.load import StudyResults
+from autotuner.results.schema import DISTRIBUTIONS
+from autotuner.results.score import Ranking, RankingEntry
+from autotuner.spec.objective import METRICS, STATISTICS, column_of
+from autotuner.spec.workload import Level
+
+__all__ = ["Metric", "metrics_of"]
+
+_BETWEEN_SERVERS = "between fresh servers"
+_WITHIN_RUN = "within the measurement"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number with the bounds that are known of it."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    bounds: str | None = None
+    """What the bounds are about: ``between fresh servers`` says between what values another
+    server of this configuration would do; ``within the measurement`` only how well the
+    requests fix the number."""
+
+
+def metrics_of(
+    results: StudyResults, ranking: Ranking, entry: RankingEntry
+) -> Mapping[str, Metric]:
+    """Column -> number at the scored level; without those that are missing."""
+    row = _row_at(results.pooled_levels, entry)
+    if row is None:
+        return {}
+    found = {}
+    requests = _requests_at(results.requests, entry)
+    for metric, has_statistics in METRICS.items():
+        for statistic in STATISTICS if has_statistics else (None,):
+            column = column_of(metric, statistic)
+            value = row.get(column)
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                continue
+            found[column] = Metric(float(value))
+            if statistic is not None and metric in DISTRIBUTIONS and metric in requests:
+                found[column] = _within_run(float(value), requests[metric], statistic)
+    if ranking.column in found:
+        found[ranking.column] = _between_servers(found[ranking.column], ranking, entry)
+    return found
+
+
+def _row_at(levels: pd.DataFrame, entry: RankingEntry) -> Mapping[str, object] | None:
+    rows = levels[levels["experiment_id"] == entry.experiment_id].to_dict("records")
+    found = [row for row in rows if _name(row) == entry.score.level]
+    return {str(key): value for key, value in found[0].items()} if found else None
+
+
+def _name(row: Mapping[object, object]) -> str:
+    return str(Level(str(row["workload"]), str(row["scenario"]), int(str(row["concurrency"]))))
+
+
+def _requests_at(requests: pd.DataFrame, entry: RankingEntry) -> pd.DataFrame:
+    mine = requests[
+        (requests["experiment_id"] == entry.experiment_id) & (requests["status"] == "completed")
+    ]
+    for keys, rows in mine.groupby(["workload", "scenario", "concurrency"], sort=False):
+        workload, scenario, concurrency = keys
+        if (
+            _name({"workload": workload, "scenario": scenario, "concurrency": concurrency})
+            == entry.score.level
+        ):
+            return rows
+    return mine.head(0)
+
+
+def _within_run(value: float, column: pd.Series, statistic: str) -> Metric:
+    values = pd.to_numeric(column, errors="coerce").dropna()
+    if values.empty:
+        return Metric(value)
+    bounds = bootstrap_interval(values.to_numpy(dtype="float64"), statistic)
+    return Metric(value, bounds.low, bounds.high, _WITHIN_RUN)
+
+
+def _between_servers(metric: Metric, ranking: Ranking, entry: RankingEntry) -> Metric:
+    """The objective's own number, where it is what the servers were compared by."""
+    samples = entry.score.samples
+    # With a penalty, or a mean over levels, the samples are no values of this column.
+    plain = entry.score.value is not None and math.isclose(entry.score.value, metric.value)
+    if not samples or entry.score.penalty or not plain:
+        return metric
+    noise = pooled_noise(
+        summarise(other.score.samples, ranking.direction)
+        for other in ranking.feasible
+        if other.score.samples
+    )
+    bounds = interval(samples, noise=noise)
+    if bounds.low is None or bounds.high is None:
+        return metric
+    return Metric(metric.value, bounds.low, bounds.high, _BETWEEN_SERVERS)
