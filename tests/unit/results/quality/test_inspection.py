@@ -13,10 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import autotuner
+from autotuner.results.load import load_results
 from autotuner.results.quality.finding import Severity
 from autotuner.results.quality.inspected import rows_of
-from autotuner.results.quality.inspection import CHECKS, findings
+from autotuner.results.quality.inspection import CHECKS, findings, inspect
 from autotuner.results.score import EntryStatus
+from autotuner.spec.experiment import Failed, FailureKind, Phase
 
 ROOM = Path(autotuner.__file__).parent / "results" / "quality"
 DOCS = Path(autotuner.__file__).parent.parent / "docs" / "quality.md"
@@ -160,3 +162,22 @@ def test_rows_have_none_for_whatever_is_missing():
     assert first["d"] == ["0", "1"]
     assert second == {"a": None, "b": None, "c": None, "d": None}
     assert rows_of(frame[:0]) == []
+
+
+def test_a_stored_study_is_looked_over_with_all_its_attempts(
+    store, experiments, write_attempt, study
+):
+    assert {f.kind for f in inspect(load_results(store.paths.root))} == {
+        "not_measured",
+        "no_baseline",
+    }
+    crash = Failed(FailureKind.SERVER_CRASHED, Phase.LOAD, "the server ended")
+    for experiment in experiments:
+        write_attempt(store, experiment, number=1, outcome=crash, latency_s=0.1)
+        write_attempt(store, experiment, number=2, latency_s=2.0)
+    for every in (False, True):
+        found = {f.kind: f for f in inspect(load_results(store.paths.root, all_attempts=every))}
+        assert found["unstable"].experiment_ids == tuple(e.id for e in study.experiments)
+        assert "failed in 1 of 2 attempts (server_crashed)" in found["unstable"].message
+        assert found["few_requests"].experiment_ids == tuple(e.id for e in study.experiments)
+        assert "4 requests completed with 16 in flight" in found["few_requests"].message
