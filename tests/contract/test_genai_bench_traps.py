@@ -9,6 +9,7 @@ import contextlib
 import csv
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -130,6 +131,23 @@ def from_dataset(load, unwell, make_context, tmp_path_factory):
     return SimpleNamespace(load=only, server=server, prompts=prompts)
 
 
+@pytest.fixture(scope="module")
+def side_by_side(load, unwell, make_context):
+    """Two calls with two workers each, at the same time on one machine; a server for each."""
+
+    def call(number):
+        stop = StopRule(LONG_S, 12)
+        workload = Workload(f"call {number}", "U(20,16)", (1, 4), stop)
+        context = make_context(workers=2)
+        with unwell() as server, load(server, workload, context) as loads:
+            both = list(loads)
+        events = next(context.folder.glob("bench-*/events.jsonl")).read_text().splitlines()
+        return SimpleNamespace(loads=both, server=server, events=[*map(json.loads, events)])
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(call, range(2)))
+
+
 # Errors are counted
 
 
@@ -246,6 +264,55 @@ def test_no_ratio_of_its_own_leaves_requests_out(plain):
     metadata = json.loads(next(plain.context.folder.glob("bench-*/out/*meta*.json")).read_text())
     assert "warmup" not in metadata["cmd"]
     assert "cooldown" not in metadata["cmd"]
+
+
+# Workers
+
+
+def test_levels_of_workers_end_at_their_stop_rule(side_by_side):
+    for call in side_by_side:
+        assert [load.failure for load in call.loads] == [None, None]
+        for load in call.loads:
+            completed = statuses(load).count(RequestStatus.COMPLETED)
+            # Its own count of requests comes every three seconds: some hundred requests late.
+            assert 12 <= completed <= 30
+            assert statuses(load).count(RequestStatus.CUT) <= load.level.concurrency
+            assert RequestStatus.FAILED not in statuses(load)
+
+
+def test_every_request_of_a_worker_is_recorded_once(side_by_side):
+    for call in side_by_side:
+        records = [record for load in call.loads for record in load.records]
+        completed = [r for r in records if r.status is RequestStatus.COMPLETED]
+        assert len(completed) <= len(call.server.payloads) <= len(records)
+        for record in completed:
+            assert record.output_chunks == record.output_tokens == record.output_tokens_asked
+            assert len(record.itl_s) == record.output_chunks - 1
+
+
+def test_each_call_has_its_own_workers_and_no_others(side_by_side):
+    processes = [
+        {event["process"] for event in call.events if "process" in event} for call in side_by_side
+    ]
+    assert [len(group) for group in processes] == [2, 2]
+    assert not processes[0] & processes[1]
+    assert [len(call.loads[1].client_cpu_s) for call in side_by_side] == [2, 2]
+
+
+def test_workers_do_not_draw_the_same_lengths(side_by_side):
+    for call in side_by_side:
+        asked: dict[int, list[int]] = {}
+        for event in call.events:
+            if "process" in event:
+                asked.setdefault(event["process"], []).append(event["asked"])
+        one, other = asked.values()
+        common = min(len(one), len(other))
+        assert one[:common] != other[:common]
+
+
+def test_workers_give_signs_of_life_while_they_hear_tokens(side_by_side):
+    for call in side_by_side:
+        assert any(event["event"] == "alive" and event["tokens"] for event in call.events)
 
 
 # The key

@@ -5,12 +5,15 @@ import threading
 from contextlib import closing
 from datetime import UTC, datetime
 
+import pyarrow.compute as pc
 import pytest
 
 from autotuner.bench.base import Target
 from autotuner.bench.registry import load_generator
-from autotuner.results.levels import RequestStatus
+from autotuner.results.levels import RequestStatus, level_result
+from autotuner.spec.experiment import Attempt, Experiment
 from autotuner.spec.names import LOAD_GENERATORS
+from autotuner.spec.server import Footprint, Model, ServerConfig
 from autotuner.spec.workload import StopRule, Workload
 
 LONG_S = 3600.0
@@ -24,6 +27,21 @@ def chat(*concurrency, seconds=LONG_S, requests=None):
 
 def count(load, status):
     return sum(record.status is status for record in load.records)
+
+
+def result_of(load):
+    server = ServerConfig("sim", Model("/m", "/m"), {})
+    experiment = Experiment("exp", 0, {}, server, (), Footprint(0))
+    return level_result(
+        load.level,
+        load.records,
+        attempt=Attempt("study", experiment, 1),
+        started_at=load.started_at,
+        gpus=0,
+        failure=load.failure,
+        simulated=True,
+        client_cpu_s=load.client_cpu_s,
+    )
 
 
 @pytest.fixture(
@@ -76,6 +94,31 @@ def hung(load_of, sim, make_context):
     with sim("--fault-hang-after-requests", "4") as (url, _):
         (load,) = load_of(url, chat(2, seconds=2.0), make_context())
     return datetime.now(UTC), load
+
+
+@pytest.fixture(scope="module")
+def long_answers(load_of, sim, make_context):
+    """A level that is cut before any of its answers is complete."""
+    workload = Workload("long", "D(16,100000)", (4,), StopRule(2.0))
+    with sim() as (url, _):
+        (load,) = load_of(url, workload, make_context())
+    return load
+
+
+@pytest.fixture(scope="module")
+def stalled(load_of, sim, make_context):
+    """A level that is ended by its seconds, in which nobody got more than a first token."""
+    with sim("--fault-stall-tokens-after-requests", "4") as (url, _):
+        (load,) = load_of(url, chat(2, seconds=2.0), make_context())
+    return load
+
+
+@pytest.fixture(scope="module")
+def early(load_of, sim, make_context):
+    """A server whose answers end early, though they were to ignore the end."""
+    with sim("--fault-early-eos") as (url, _):
+        (load,) = load_of(url, chat(2, requests=6), make_context())
+    return load
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +196,47 @@ class TestLoadGenerator:
             assert record.output_tokens == 8
             assert record.input_tokens > 0
             assert record.error_message is None
+
+    def test_a_completed_request_tells_when_each_token_came(self, well):
+        _, loads = well
+        done = [r for load in loads for r in load.records if r.status is RequestStatus.COMPLETED]
+        for record in done:
+            assert (record.output_tokens_asked, record.output_chunks) == (8, 8)
+            assert len(record.itl_s) == 7
+            assert min(record.itl_s) >= 0
+            # Rounded to a hundredth of a millisecond each.
+            assert sum(record.itl_s) <= record.e2e_latency_s + 7e-5
+
+    def test_a_cut_request_tells_what_it_had_received(self, long_answers, stalled):
+        for load in (long_answers, stalled):
+            cut = [record for record in load.records if record.status is RequestStatus.CUT]
+            assert cut
+            for record in cut:
+                assert record.ended_s >= record.started_s
+                assert 0 <= record.output_chunks <= record.output_tokens_asked
+        chunks = [r.output_chunks for r in stalled.records if r.status is RequestStatus.CUT]
+        assert chunks == [1, 1]
+
+    def test_tokens_of_cut_requests_are_in_the_throughput(self, long_answers):
+        result = result_of(long_answers)
+        row, requests = result.summary, result.requests
+        window_s = pc.max(requests["ended_s"]).as_py() - pc.min(requests["started_s"]).as_py()
+        tokens = sum(record.output_chunks for record in long_answers.records)
+        assert row["requests_completed"] == 0
+        assert row["output_tokens_cut"] == tokens > 0
+        assert row["duration_s"] == pytest.approx(window_s)
+        assert row["output_throughput_tok_s"] == pytest.approx(tokens / window_s)
+
+    def test_answers_that_end_early_are_seen(self, early, well):
+        row = result_of(early).summary
+        assert row["requests_short"] == row["requests_completed"] >= 6
+        assert [result_of(load).summary["requests_short"] for load in well[1]] == [0] * 3
+
+    def test_what_the_load_itself_cost_is_known(self, well):
+        _, loads = well
+        for load in loads:
+            assert len(load.client_cpu_s) == 1
+            assert result_of(load).summary["client_cpu_share"] > 0
 
     def test_the_start_of_a_level_is_on_the_wall_clock(self, well):
         begun, loads = well

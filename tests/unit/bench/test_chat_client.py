@@ -53,6 +53,25 @@ def test_the_first_token_is_the_first_text_of_any_kind(server, target, token, ke
     assert put(target).ttft_s is not None
 
 
+def test_the_gaps_are_between_pieces_with_text(server, target, token, usage):
+    role = {"choices": [{"delta": {"role": "assistant", "content": ""}}]}
+    events = (role, token(), token(), token(""), token(key="reasoning"), usage(7, 3), "[DONE]")
+    server.answer = lambda exchange: exchange.stream(*events)
+    arrivals = []
+    answer = put(target, arrivals=arrivals)
+    assert len(arrivals) == 3
+    assert answer.itl_s == (arrivals[1] - arrivals[0], arrivals[2] - arrivals[1])
+    assert answer.ttft_s + sum(answer.itl_s) <= answer.e2e_latency_s
+
+
+def test_what_had_come_of_an_answer_that_broke_off_is_known(server, target, token):
+    server.answer = lambda exchange: exchange.stream(token(), token(), end=False)
+    arrivals = []
+    with pytest.raises(OSError):  # noqa: PT011
+        put(target, arrivals=arrivals)
+    assert len(arrivals) == 2
+
+
 def test_an_answer_without_text_but_with_counts_is_an_answer(server, target, token, usage):
     server.answer = lambda exchange: exchange.stream(token(""), usage(7, 1), "[DONE]")
     answer = put(target)

@@ -67,6 +67,43 @@ def test_users_share_a_level_and_those_in_flight_at_its_end_are_cut(server, run,
     assert load.failure is None
 
 
+def test_a_request_tells_what_it_asked_for_and_what_came(server, run, token, usage):
+    pieces = [token()] * 3
+    server.answer = lambda exchange: exchange.stream(*pieces, usage(64, 6), "[DONE]")
+    (load,) = run(chat(requests=1, scenario="D(64,6)"))
+    record = load.records[0]
+    assert (record.output_tokens_asked, record.output_chunks, len(record.itl_s)) == (6, 3, 2)
+    (load,) = run(chat(requests=1, request={"max_tokens": 9}))
+    assert load.records[0].output_tokens_asked == 9
+
+
+def test_a_request_that_is_cut_has_its_end_and_the_pieces_so_far(server, run, token, usage):
+    def answer(exchange):
+        if exchange.body["max_tokens"] == 1:  # it asks for the length of a word
+            exchange.stream(token(), usage(32, 1), "[DONE]")
+        else:
+            exchange.stream(token(), token(), end=False)
+            begun.set()
+            exchange.wait_for_the_client_to_leave()
+
+    begun = threading.Event()
+    server.answer = answer
+    (load,) = run(chat(1, seconds=1.0))
+    (record,) = load.records
+    assert begun.is_set()
+    assert record.status is RequestStatus.CUT
+    assert (record.output_chunks, record.output_tokens_asked) == (2, 8)
+    assert record.ended_s >= record.started_s
+    assert record.ttft_s is None
+
+
+def test_the_cpu_time_is_that_of_one_process(server, run, token, usage):
+    server.answer = lambda exchange: exchange.stream(token(), usage(64, 8), "[DONE]")
+    (load,) = run(chat(2, requests=5))
+    (cpu_s,) = load.client_cpu_s
+    assert cpu_s > 0
+
+
 def test_a_level_leaves_no_load_behind(server, run, token, usage):
     server.answer = lambda exchange: (
         exchange.stream(token(), usage(32, 1), "[DONE]")

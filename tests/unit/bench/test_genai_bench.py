@@ -2,6 +2,7 @@ import itertools
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,12 @@ import pytest
 
 from autotuner.bench import genai_bench
 from autotuner.bench.base import LoadContext, Target
-from autotuner.bench.genai_bench import EXECUTABLE_VARIABLE, GenaiBench, find_executable
+from autotuner.bench.genai_bench import (
+    EXECUTABLE_VARIABLE,
+    GenaiBench,
+    find_executable,
+    held_port,
+)
 from autotuner.engines.registry import load_engine
 from autotuner.errors import LaunchError
 from autotuner.results.levels import RequestStatus
@@ -192,9 +198,36 @@ def test_all_levels_of_a_workload_share_a_call_in_their_order(calls, context):
     assert values == ["8", "1", "4"]
 
 
-@pytest.mark.parametrize("flag", ["--warmup-ratio", "--cooldown-ratio", "--num-workers"])
+@pytest.mark.parametrize("flag", ["--warmup-ratio", "--cooldown-ratio"])
 def test_options_that_falsify_the_numbers_are_never_passed(calls, context, flag):
     assert flag not in one_call(calls, context()).command
+
+
+def test_without_workers_one_process_does_it_all(calls, context):
+    command = one_call(calls, context()).command
+    assert "--num-workers" not in command
+    assert "--master-port" not in command
+
+
+def test_workers_find_their_master_at_a_port_of_their_own(calls, context):
+    made, plans = calls
+    ports = []
+    for name in ("one", "other"):
+        plans.append(([[*level()]], True))
+        loads = GenaiBench().run(TARGET, chat(1, name=name), chat(1).levels, context(workers=3))
+        next(loads)  # and is still running
+        assert option(made[-1], "--num-workers") == "3"
+        ports.append((option(made[-1], "--master-port"), loads))
+    assert len({port for port, _ in ports} | {"5557"}) == 3
+
+
+def test_a_held_port_is_given_to_nobody_and_lets_its_own_listener_in():
+    with held_port() as port, socket.socket() as master, socket.socket() as stranger:
+        with pytest.raises(OSError, match="in use"):
+            stranger.bind(("127.0.0.1", port))
+        master.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        master.bind(("127.0.0.1", port))
+        master.listen()
 
 
 def test_request_parameters_keep_their_types(calls, context):

@@ -106,6 +106,35 @@ def test_a_request_cut_at_the_end_is_neither_completed_nor_failed():
     assert (record.started_s, record.ended_s, record.error_code) == (1.0, None, None)
 
 
+def test_a_request_tells_what_it_asked_for_and_when_its_tokens_came():
+    known = {"asked": 5, "chunks": 3, "itl": [0.25, 0.5]}
+    (record,) = log_of(completed(1.0, **known)).finish().records
+    assert (record.output_tokens_asked, record.output_chunks) == (5, 3)
+    assert list(record.itl_s) == [0.25, 0.5]
+
+
+def test_a_cut_request_has_its_end_and_the_chunks_so_far_but_no_latency():
+    cut = {"event": "request", "started": 5.0, "ended": 9.0, "first": 6.0, "cut": True}
+    _, record = log_of(completed(4.0), {**cut, "asked": 8, "chunks": 2}).finish().records
+    assert (record.started_s, record.ended_s) == (1.0, 5.0)
+    assert (record.output_chunks, record.output_tokens_asked) == (2, 8)
+    assert (record.ttft_s, record.itl_s, record.output_tokens) == (None, None, None)
+
+
+def test_cpu_time_is_of_each_process_from_its_first_request_to_its_last():
+    events = [
+        completed(1.0, process=7, cpu=[10.0, 12.0]),
+        failed(2.0, code=500, process=8, cpu=[3.0, 3.5]),
+        completed(3.0, process=7, cpu=[11.0, 14.5]),
+        {"event": "request", "started": 4.0, "cut": True, "process": 7, "cpu": [11.5, 14.0]},
+    ]
+    assert sorted(log_of(*events).finish().client_cpu_s) == [0.5, 4.5]
+
+
+def test_cpu_time_that_was_not_written_down_is_unknown():
+    assert log_of(completed(1.0)).finish().client_cpu_s == ()
+
+
 def test_records_stand_in_order_of_start_and_count_from_the_first():
     # Written when they end: the long one comes last and started first.
     load = log_of(completed(12.0), failed(11.0, code=500), completed(10.0)).finish()

@@ -152,6 +152,49 @@ def test_latencies_of_a_failed_request_are_not_stored_but_tell_when_it_ended(
     assert result.summary["duration_s"] == 5.0
 
 
+def test_a_cut_request_has_its_end_and_what_it_had_received_but_no_latency(
+    build: Callable[..., LevelResult],
+) -> None:
+    seen = {"ttft_s": 0.5, "itl_s": [0.1], "output_tokens_asked": 8, "output_chunks": 2}
+    late = RequestRecord(1, RequestStatus.CUT, 0.5, ended_s=4.0, **seen)
+    result = build(completed(0), late, RequestRecord(2, RequestStatus.CUT, 0.5))
+    row, unknown = result.requests.to_pylist()[1:]
+    assert (row["ended_s"], row["output_chunks"], row["output_tokens_asked"]) == (4.0, 2, 8)
+    assert (row["ttft_s"], row["itl_s"], row["output_tokens"]) == (None, None, None)
+    assert (unknown["ended_s"], unknown["output_chunks"]) == (None, None)
+
+
+def test_a_failed_request_has_no_chunks(build: Callable[..., LevelResult]) -> None:
+    broken = RequestRecord(1, RequestStatus.FAILED, 0.0, output_chunks=3, output_tokens_asked=8)
+    row = build(completed(0), broken).requests.to_pylist()[1]
+    assert (row["output_chunks"], row["output_tokens_asked"]) == (None, 8)
+
+
+def test_gaps_between_tokens_are_kept_with_their_request(
+    build: Callable[..., LevelResult],
+) -> None:
+    result = build(completed(0, itl_s=(0.25, 0.5)), completed(1, itl_s=()), completed(2))
+    assert result.requests["itl_s"].to_pylist() == [[0.25, 0.5], [], None]
+    assert result.summary["itl_s_count"] == 2
+
+
+def test_a_load_generator_that_needs_a_whole_core_shows_it(
+    build: Callable[..., LevelResult],
+) -> None:
+    result = build(completed(0, e2e_latency_s=10.0), client_cpu_s=(9.8, 1.0))
+    assert result.summary["client_cpu_share"] == pytest.approx(0.98)
+    assert result.summary["client_processes"] == 2
+
+
+def test_what_takes_the_studys_limits_or_price_is_left_to_who_knows_them(
+    build: Callable[..., LevelResult],
+) -> None:
+    summary = build(completed()).summary
+    names = [name for name in summary if "goodput" in name or "slos" in name or "usd" in name]
+    assert len(names) == 5
+    assert {summary[name] for name in names} == {None}
+
+
 def test_tpot_is_computed_where_the_load_generator_gives_none(
     build: Callable[..., LevelResult],
 ) -> None:

@@ -101,6 +101,7 @@ SMALL = pa.schema(
         pa.field("key", pa.string(), nullable=False),
         pa.field("value", pa.float64()),
         pa.field("at", pa.timestamp("us", tz="UTC")),
+        pa.field("many", pa.list_(pa.field("element", pa.float32()))),
     ]
 )
 
@@ -112,6 +113,7 @@ SMALL = pa.schema(
         ({"value": 1.0}, "'key' must not be null"),
         ({"key": "a", "value": float("inf")}, "'value' holds inf"),
         ({"key": "a", "value": float("nan")}, "'value' holds nan"),
+        ({"key": "a", "many": [1.0, float("nan")]}, "'many' holds nan"),
         ({"key": "a", "at": datetime(2025, 1, 1)}, "without a zone"),
     ],
 )
@@ -121,4 +123,5 @@ def test_rows_that_do_not_fit_the_schema_are_refused(row: dict[str, object], mes
 
 
 def test_absent_columns_become_null() -> None:
-    assert table_of([{"key": "a"}], SMALL).to_pylist() == [{"key": "a", "value": None, "at": None}]
+    absent = {"value": None, "at": None, "many": None}
+    assert table_of([{"key": "a"}], SMALL).to_pylist() == [{"key": "a", **absent}]
