@@ -1,0 +1,1 @@
+"""Showing a study: one HTML file that needs nothing else."""

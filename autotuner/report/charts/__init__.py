@@ -1,0 +1,1 @@
+"""The report's charts, one module each, as figures in Plotly's JSON."""

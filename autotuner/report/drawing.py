@@ -1,0 +1,163 @@
+"""The charts of a report, from its subject."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from autotuner.report.charts.chart import Chart
+from autotuner.report.charts.curves import curve_charts
+from autotuner.report.charts.effects import effects_chart, interaction_chart
+from autotuner.report.charts.heatmap import Cell, heatmap_chart
+from autotuner.report.charts.pareto import pareto_charts
+from autotuner.report.charts.timeline import stays_of, timeline_chart
+from autotuner.report.parameter_effects import Scored, main_effects, strongest_interaction
+from autotuner.report.subject import Configuration, Subject
+from autotuner.results.pareto import pareto_points
+from autotuner.results.score import EntryStatus
+from autotuner.spec.objective import Direction
+
+__all__ = [
+    "CURVES_AT_ONCE",
+    "Drawing",
+    "draw_effects",
+    "draw_latencies",
+    "draw_pareto",
+    "draw_timeline",
+]
+
+CURVES_AT_ONCE = 12
+"""More cannot be told apart; the baseline comes on top."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Charts that belong together, and what must be said of them."""
+
+    charts: tuple[Chart, ...]
+    caption: str
+
+
+def draw_pareto(subject: Subject) -> Drawing:
+    """Throughput against interactivity and against TTFT."""
+    return Drawing(*pareto_charts(pareto_points(subject.results), _by_id(subject)))
+
+
+def draw_latencies(subject: Subject) -> Drawing:
+    """Latencies over throughput, of the workload that the objective looks at."""
+    levels = subject.results.pooled_levels
+    workloads = list(dict.fromkeys(levels["workload"]))
+    if not workloads:
+        return Drawing((), "No level was measured.")
+    judging = subject.study.judging
+    workload = judging.objective.workload or str(workloads[0])
+    charts = curve_charts(levels, subject.configurations, judging, workload)
+    if not charts:
+        return Drawing((), f"No level of workload {workload} has throughput and latencies.")
+    others = [name for name in workloads if name != workload]
+    caption = (
+        f"One curve per configuration, over its concurrency levels on workload {workload}; hold "
+        f"the pointer over a point for its concurrency. Shown are the best {CURVES_AT_ONCE} by "
+        "rank that the filter lets through, and the baseline in black."
+    )
+    if others:
+        caption += f" Not drawn: {', '.join(others)}."
+    return Drawing(charts, caption)
+
+
+def draw_effects(subject: Subject) -> Drawing:
+    """Main effects, the strongest interaction, and the heat map of a grid of two parameters."""
+    values = {
+        name: [subject.spelled(v) for v in choices] for name, choices in subject.varied.items()
+    }
+    if not values:
+        return Drawing((), "The study varies no parameter.")
+    scored = _scored(subject, values)
+    if not scored:
+        return Drawing((), "No configuration has a score above 0.")
+    better_above = subject.ranking.direction is Direction.MAXIMIZE
+    charts = [
+        effects_chart(main_effects(scored, values), larger_is_better=better_above),
+        _interaction(subject, scored, values),
+        _heatmap(subject, values, better_above=better_above),
+    ]
+    return Drawing(
+        tuple(chart for chart in charts if chart is not None),
+        _effects_caption(subject, scored),
+    )
+
+
+def draw_timeline(subject: Subject) -> Drawing:
+    """Who ran where and when."""
+    chart = timeline_chart(stays_of(subject.attempts), _by_id(subject))
+    if chart is None:
+        return Drawing((), "Nothing has run yet.")
+    return Drawing(
+        (chart,),
+        f"{chart.description} Devices that no attempt ever used are not known here.",
+    )
+
+
+def _by_id(subject: Subject) -> Mapping[str, Configuration]:
+    return {c.id: c for c in subject.configurations}
+
+
+def _scored(subject: Subject, values: Mapping[str, Sequence[str]]) -> list[Scored]:
+    return [
+        Scored({name: subject.value_text(c, name) for name in values}, c.score)
+        for c in subject.in_space
+        if c.score is not None and c.score > 0
+    ]
+
+
+def _interaction(
+    subject: Subject, scored: Sequence[Scored], values: Mapping[str, Sequence[str]]
+) -> Chart | None:
+    found = strongest_interaction(scored, values)
+    return None if found is None else interaction_chart(found, subject.ranking.unit)
+
+
+def _heatmap(
+    subject: Subject, values: Mapping[str, Sequence[str]], *, better_above: bool
+) -> Chart | None:
+    if len(values) != 2:
+        return None
+    first, second = values
+    cells = [
+        Cell(
+            subject.value_text(c, first),
+            subject.value_text(c, second),
+            c.score,
+            "" if c.score is not None else _problem(c),
+            c.name,
+        )
+        for c in subject.in_space
+    ]
+    return heatmap_chart(
+        (first, second), values, cells, subject.ranking.unit, larger_is_better=better_above
+    )
+
+
+def _problem(configuration: Configuration) -> str:
+    """In a few words, since it must fit into a cell."""
+    if configuration.failure_kind:
+        return configuration.failure_kind.replace("_", " ")
+    return {
+        EntryStatus.PENDING: "not measured yet",
+        EntryStatus.INFEASIBLE: "misses a limit",
+    }.get(configuration.entry.status, configuration.status_word)
+
+
+def _effects_caption(subject: Subject, scored: Sequence[Scored]) -> str:
+    missing = len(subject.in_space) - len(scored)
+    caption = (
+        "Mean of the logarithm of the score over all configurations with a value, against that "
+        "over all; bars reach one standard deviation to each side, which is mostly what the "
+        "other parameters do. Not affected by the filter."
+    )
+    if missing:
+        caption += (
+            f" {missing:,} of {len(subject.in_space):,} configurations have no score that counts "
+            "and are left out; where they share a value, its mean is of the others alone."
+        )
+    return caption
