@@ -22,9 +22,8 @@ __all__ = ["WIDEST", "Interval", "bootstrap_interval", "interval"]
 WIDEST = math.log(1000)
 """On the log scale: bounds further away than a factor of 1000 say nothing, and can overflow."""
 
-_MOST_DRAWS = 20_000_000
-"""Values drawn in all by a bootstrap; with many requests, fewer resamples do."""
-_CHUNK_DRAWS = 2_000_000
+_MOST_DRAWN = 5000
+"""So many values a resample of a mean draws at most; more would cost seconds and tell no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +84,38 @@ def bootstrap_interval(
     data = data[np.isfinite(data)]
     if not data.size:
         raise ValueError("no values")
-    fraction = None if statistic == "mean" else int(statistic.removeprefix("p")) / 100
-    estimate = float(_statistic(data[np.newaxis], fraction)[0])
-    tail = (1 - confidence) / 2
-    resamples = max(200, min(resamples, _MOST_DRAWS // data.size))
-    generator = np.random.default_rng(seed)
-    rows = max(1, _CHUNK_DRAWS // data.size)
-    parts = [
-        _statistic(data[generator.integers(data.size, size=(count, data.size))], fraction)
-        for count in (min(rows, resamples - start) for start in range(0, resamples, rows))
-    ]
-    low, high = (float(x) for x in np.quantile(np.concatenate(parts), (tail, 1 - tail)))
-    below, above = (0.5, 0.5) if fraction is None else (fraction, 1 - fraction)
+    generator, tail = np.random.default_rng(seed), (1 - confidence) / 2
+    if statistic == "mean":
+        fraction, estimate = 0.5, float(data.mean())
+        drawn = _resampled_means(data, resamples, generator)
+    else:
+        fraction = int(statistic.removeprefix("p")) / 100
+        estimate = float(np.quantile(data, fraction))
+        drawn = _resampled_percentiles(data, fraction, resamples, generator)
+    low, high = (float(x) for x in np.quantile(drawn, (tail, 1 - tail)))
     return Interval(
         estimate,
-        low if (1 - below) ** data.size <= tail else None,
-        high if (1 - above) ** data.size <= tail else None,
+        low if (1 - fraction) ** data.size <= tail else None,
+        high if fraction**data.size <= tail else None,
     )
 
 
-def _statistic(rows: Numbers, fraction: float | None) -> Numbers:
-    result = rows.mean(axis=1) if fraction is None else np.quantile(rows, fraction, axis=1)
-    return np.asarray(result, dtype=np.float64)
+def _resampled_means(data: Numbers, resamples: int, generator: np.random.Generator) -> Numbers:
+    """Means of resamples. Smaller ones than the data scatter more, and are drawn together."""
+    size = min(data.size, _MOST_DRAWN)
+    means = data[generator.integers(data.size, size=(resamples, size))].mean(axis=1)
+    return np.asarray(data.mean() + (means - data.mean()) * math.sqrt(size / data.size))
+
+
+def _resampled_percentiles(
+    data: Numbers, fraction: float, resamples: int, generator: np.random.Generator
+) -> Numbers:
+    """Percentiles of resamples, without drawing them.
+
+    The value at a place of a sorted resample is the value of the data whose place, as a fraction,
+    follows a beta distribution: that of an order statistic of uniform numbers.
+    """
+    place = (data.size - 1) * fraction + 1
+    fractions = generator.beta(place, data.size + 1 - place, size=resamples)
+    places = np.minimum((data.size * fractions).astype(np.int64), data.size - 1)
+    return np.asarray(np.sort(data)[places])

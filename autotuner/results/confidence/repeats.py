@@ -21,6 +21,9 @@ _PRIOR_DEGREES = 3
 _WITHIN_REACH = 3.0
 """Standard errors behind the leader at which a rival is worth a repeat."""
 
+_MOST_SERVERS = 10_000
+"""More than these are as good as never."""
+
 
 def next_repeats(
     samples: Mapping[str, Sequence[float]],
@@ -102,7 +105,7 @@ def _servers_needed(
         )
         pool = noise.degrees_of_freedom + sum(max(0.0, servers - s.count) for s in pair)
         servers = max(2.0, variance * (t_quantile(min(own, pool), found.tail) / enough) ** 2)
-    return math.ceil(servers)
+    return math.ceil(servers) if servers <= _MOST_SERVERS else None
 
 
 def _within_reach(found: Comparison, rival: Rival) -> bool:

@@ -198,7 +198,4 @@ def _as_fraction(log: float, direction: Direction) -> float:
 
 
 def _percent(fraction: float) -> str:
-    percent = 100 * fraction
-    return (
-        f"{percent:.0f}" if abs(percent) >= 100 or percent == round(percent) else f"{percent:.1f}"
-    )
+    return f"{100 * fraction:.1f}".removesuffix(".0")
