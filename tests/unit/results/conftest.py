@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -23,8 +23,8 @@ from autotuner.spec.workload import Level, StopRule, Workload
 START = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 
 
-def make_experiments() -> tuple[Experiment, ...]:
-    chat = Workload("chat", "D(100,100)", (1, 16), StopRule(30.0))
+def make_experiments(repeats: int = 1) -> tuple[Experiment, ...]:
+    chat = Workload("chat", "D(100,100)", (1, 16), StopRule(30.0), repeats=repeats)
     return tuple(
         Experiment(
             id=f"exp{index}",
@@ -53,8 +53,7 @@ def level(experiments: tuple[Experiment, ...]) -> Level:
     return experiments[0].levels[0]
 
 
-@pytest.fixture
-def study(experiments: tuple[Experiment, ...]) -> StudyRecord:
+def make_study(experiments: Sequence[Experiment]) -> StudyRecord:
     axis = Axis("max-num-seqs", tuple({"max-num-seqs": n} for n in (8, 16, 32)))
     return StudyRecord(
         study_id="study1",
@@ -69,6 +68,22 @@ def study(experiments: tuple[Experiment, ...]) -> StudyRecord:
             ExpectedExperiment(e.id, e.label, dict(e.parameters), e.levels) for e in experiments
         ),
     )
+
+
+@pytest.fixture
+def study(experiments: tuple[Experiment, ...]) -> StudyRecord:
+    return make_study(experiments)
+
+
+@pytest.fixture
+def repeated() -> tuple[Experiment, ...]:
+    """Experiments that measure each level three times on a server."""
+    return make_experiments(repeats=3)
+
+
+@pytest.fixture
+def repeated_store(tmp_path: Path, repeated: tuple[Experiment, ...]) -> ResultStore:
+    return ResultStore.create(tmp_path / "repeated", make_study(repeated))
 
 
 @pytest.fixture
@@ -137,6 +152,7 @@ def write_attempt(
         latency_s: float = 1.0,
         levels: Sequence[Level] | None = None,
         outcome: Outcome | None = Completed(),  # noqa: B008
+        **facts: object,
     ) -> Attempt:
         attempt = Attempt("study1", experiment, number)
         for level in experiment.levels if levels is None else levels:
@@ -147,7 +163,12 @@ def write_attempt(
                 outcome,
                 study=store.study.name,
                 parameters=store.study.parameters,
-                facts={"simulated": False, "gpu_ids": ["0"], "started_at": START},
+                facts={
+                    "simulated": False,
+                    "gpu_ids": ["0"],
+                    "started_at": START + timedelta(minutes=number),
+                    **facts,
+                },
             )
             store.write_experiment(row)
         return attempt

@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from autotuner.results.experiments import cpu_set, experiment_row
 from autotuner.results.schema import experiments_schema, table_of
 from autotuner.results.study_record import StudyRecord
-from autotuner.spec.experiment import Attempt, Cancelled, Completed, Failed, FailureKind, Phase
+from autotuner.spec.experiment import (
+    Attempt,
+    Cancelled,
+    Completed,
+    Experiment,
+    Failed,
+    FailureKind,
+    Phase,
+    Purpose,
+)
 
 
 @pytest.mark.parametrize(
@@ -67,3 +78,17 @@ def test_a_cancelled_attempt_blames_no_failure_kind(attempt: Attempt, study: Stu
     assert row["outcome"] == "cancelled"
     assert row["failure_message"] == "stopped by the user"
     assert "failure_kind" not in row
+
+
+def test_the_row_says_why_the_attempt_was_made_and_whether_of_the_baseline(
+    experiments: tuple[Experiment, ...], study: StudyRecord
+) -> None:
+    baseline = replace(experiments[0], is_baseline=True)
+    row = experiment_row(
+        Attempt("study1", baseline, 2, Purpose.DRIFT_CHECK),
+        Completed(),
+        study="tiny",
+        parameters=study.parameters,
+        facts={"simulated": False},
+    )
+    assert (row["purpose"], row["is_baseline"], row["attempt"]) == ("drift_check", True, 2)

@@ -13,7 +13,7 @@ import pytest
 from autotuner.errors import OutputError
 from autotuner.results import files
 from autotuner.results.levels import LevelResult, not_measured
-from autotuner.results.schema import LEVELS, REQUESTS, experiments_schema
+from autotuner.results.schema import LEVELS, REQUESTS, SCHEMA_VERSION, experiments_schema
 from autotuner.results.store import ResultPaths, ResultStore
 from autotuner.results.study_record import StudyRecord
 from autotuner.spec.experiment import Attempt, Cancelled, Experiment, Failed, FailureKind, Phase
@@ -50,8 +50,9 @@ def test_continuing_under_another_objective_judges_by_the_new_one(
     store: ResultStore, study: StudyRecord
 ) -> None:
     objective = Objective("ttft", "ttft_s", Direction.MINIMIZE, "p99", "chat", 16)
-    ResultStore.create(store.paths.root, replace(study, objective=objective))
-    assert ResultStore.open(store.paths.root).study.objective == objective
+    judging = replace(study.judging, objective=objective)
+    ResultStore.create(store.paths.root, replace(study, judging=judging))
+    assert ResultStore.open(store.paths.root).study.judging == judging
 
 
 def test_another_study_is_refused_with_what_is_there_and_the_fix(
@@ -99,7 +100,7 @@ def test_a_folder_that_cannot_be_written_is_an_output_error(
         ResultStore.create(tmp_path / "file", study)
 
 
-@pytest.mark.parametrize("content", [None, "", '{"schema_version": 2}'])
+@pytest.mark.parametrize("content", [None, "", '{"schema_version": 3}'])
 def test_only_a_study_folder_can_be_opened(tmp_path: Path, content: str | None) -> None:
     with pytest.raises(OutputError, match="no results folder"):
         ResultStore.open(tmp_path / "absent")
@@ -134,7 +135,7 @@ def test_files_carry_version_and_study_and_exactly_the_schema(
         stored = pq.read_schema(path)
         assert stored.equals(schema)
         assert stored.metadata[b"autotuner.study_id"] == b"study1"
-        assert stored.metadata[b"autotuner.schema_version"] == b"2"
+        assert stored.metadata[b"autotuner.schema_version"] == str(SCHEMA_VERSION).encode()
 
 
 def test_schema_is_equal_across_files_measured_or_not(
@@ -295,8 +296,8 @@ def test_a_file_of_a_study_with_other_parameters_is_named(
 
 def test_study_json_is_plain_json_with_units_and_levels(store: ResultStore) -> None:
     content = json.loads(store.paths.study.read_text())
-    assert content["schema_version"] == 2
-    assert content["created_at"] == "2025-03-01T12:00:00+00:00"
+    assert content["schema_version"] == SCHEMA_VERSION
+    assert content["created_at"] == "2025-03-01T12:00:00Z"
     assert content["experiments"][0]["levels"][1] == {
         "workload": "chat",
         "scenario": "D(100,100)",

@@ -9,25 +9,54 @@ import pytest
 from autotuner.errors import OutputError
 from autotuner.results.study_record import StudyRecord
 from autotuner.spec.experiment import Experiment
-from autotuner.spec.objective import Constraint, Direction, Objective
+from autotuner.spec.judging import Condition, Judging, RequestSlo
+from autotuner.spec.objective import (
+    Constraint,
+    Direction,
+    Objective,
+    Over,
+    Penalty,
+    WeightedLevel,
+)
 from autotuner.spec.server import Model
 from autotuner.spec.study import Axis, EngineConfig, StudySpec
 
 
-def test_a_record_survives_its_file(study: StudyRecord) -> None:
-    full = replace(
-        study,
-        constraints=(
-            Constraint("ttft_s", "p99", 0.5),
-            Constraint("requests_per_s", None, 1, False),
+@pytest.mark.parametrize(
+    "judging",
+    [
+        Judging(
+            Objective("ttft", "ttft_s", Direction.MINIMIZE, "p99", "chat", 16, None),
+            (
+                Constraint("ttft_s", "p99", 0.5, penalty=Penalty(2.0, 0.2, 0.5)),
+                Constraint("requests_per_s", None, 1, False),
+            ),
         ),
-    )
+        Judging(
+            Objective(
+                "throughput",
+                "output_tokens_per_usd",
+                Direction.MAXIMIZE,
+                over=Over.WEIGHTED,
+                weights=(WeightedLevel(0.7, "chat", 16), WeightedLevel(0.3)),
+            ),
+            request_slos=(RequestSlo("ttft_s", 0.5),),
+            usd_per_gpu_hour=2.5,
+            minimal_effect=0.01,
+            finalist_servers=3,
+            compare_across=frozenset({Condition.NICE, Condition.NEIGHBOURS}),
+        ),
+    ],
+)
+def test_a_record_survives_its_file(study: StudyRecord, judging: Judging) -> None:
+    full = replace(study, judging=judging)
     assert StudyRecord.from_json(full.to_json(), "study.json") == full
-    named = replace(
-        study,
-        objective=Objective("ttft", "ttft_s", Direction.MINIMIZE, "p99", "chat", 16, None),
-    )
-    assert StudyRecord.from_json(named.to_json(), "study.json") == named
+
+
+def test_a_record_knows_its_baseline(study: StudyRecord) -> None:
+    assert study.baseline is None
+    first = replace(study.experiments[0], is_baseline=True)
+    assert replace(study, experiments=(first, *study.experiments[1:])).baseline == first
 
 
 def test_the_record_of_a_planned_study_holds_every_expected_level(
@@ -39,7 +68,7 @@ def test_the_record_of_a_planned_study_holds_every_expected_level(
         model=Model("/models/tiny", "/models/tiny"),
         axes=(Axis("max-num-seqs", tuple({"max-num-seqs": n} for n in (8, 16, 32))),),
         workloads=experiments[0].workloads,
-        objective=study.objective,
+        judging=study.judging,
     )
     made = StudyRecord.of(
         spec,
@@ -50,12 +79,14 @@ def test_the_record_of_a_planned_study_holds_every_expected_level(
         autotuner_version="0.1.0",
     )
     assert [e.launch_command for e in made.experiments] == ["vllm serve m", "", ""]
-    unlaunched = tuple(replace(e, launch_command="", parts={}) for e in made.experiments)
+    unlaunched = tuple(
+        replace(e, launch_command="", parts={}, footprint=None) for e in made.experiments
+    )
     assert replace(made, experiments=unlaunched) == study
     assert [len(e.levels) for e in made.experiments] == [2, 2, 2]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": 2}', "3"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": 3}', "3"])
 def test_anything_else_is_refused_by_name(text: str) -> None:
     with pytest.raises(OutputError, match=r"some/study\.json is not a study record"):
         StudyRecord.from_json(text, "some/study.json")
@@ -63,5 +94,5 @@ def test_anything_else_is_refused_by_name(text: str) -> None:
 
 def test_a_record_of_another_schema_version_is_refused(study: StudyRecord) -> None:
     content = json.loads(study.to_json()) | {"schema_version": 1}
-    with pytest.raises(OutputError, match="schema version 1, this autotuner reads 2"):
+    with pytest.raises(OutputError, match="schema version 1, this autotuner reads 3"):
         StudyRecord.from_json(json.dumps(content), "study.json")
