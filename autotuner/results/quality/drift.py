@@ -72,7 +72,11 @@ def drift(inspected: Inspected) -> Iterator[Finding]:
     noise = inspected.ranking.verdict.noise_cv
     usual = _NOISE_SIGMAS * (noise or 0.0) * math.sqrt(1 / len(start) + 1 / len(end))
     lead = inspected.lead
-    within = f"; up to {100 * usual:.1f} % is the usual noise between servers" if usual else ""
+    within = (
+        f"; up to {100 * math.expm1(usual):.1f} % is the usual noise between servers"
+        if usual
+        else ""
+    )
     if abs(moved) <= usual:
         severity, consequence = Severity.NOTE, "none, if it is the noise that it seems to be"
     elif lead is not None and abs(math.expm1(moved)) > lead:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from autotuner.results.limits import number
 from autotuner.results.quality.finding import Finding, Severity
 from autotuner.results.quality.inspected import Inspected, Row, place
-from autotuner.results.score import RankingEntry
-from autotuner.spec.objective import Constraint
+from autotuner.spec.objective import Constraint, Over
 
 __all__ = ["marginal_constraint"]
 
@@ -34,7 +33,7 @@ def marginal_constraint(inspected: Inspected) -> Iterator[Finding]:
     doubts = [
         doubt
         for row in inspected.judged
-        if _decides(row, inspected.entries.get(str(row["experiment_id"])))
+        if _decides(row, inspected)
         for constraint in inspected.judging.constraints
         if (doubt := _doubt(row, constraint, singles)) is not None
     ]
@@ -57,12 +56,13 @@ def marginal_constraint(inspected: Inspected) -> Iterator[Finding]:
     )
 
 
-def _decides(row: Row, entry: RankingEntry | None) -> bool:
+def _decides(row: Row, inspected: Inspected) -> bool:
     """Whether the experiment counts as feasible because of this level, among others."""
+    entry = inspected.entries.get(str(row["experiment_id"]))
     if entry is None or entry.rank is None:
         return False
     # Where the best level counts, the others may miss any limit.
-    return entry.score.level in (None, place(row))
+    return inspected.judging.objective.over is not Over.BEST or entry.score.level == place(row)
 
 
 def _doubt(

@@ -42,7 +42,7 @@ def percentiles(inspected: Inspected) -> Iterator[Finding]:
             f"{needed} ({at_worst(worst, rows, inspected)})",
             f"the {statistic} is little more than the slowest single requests; another "
             "measurement may give another value, and another order",
-            f"workloads: stop: {_stop(rows, needed)}",
+            f"workloads: stop: {_stop(rows, needed)}, or more of both",
         )
 
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from autotuner.results.quality.finding import Severity
 from autotuner.results.quality.limits import marginal_constraint
+from autotuner.spec.objective import Over
 
 
 def test_a_value_just_below_its_limit_is_a_warning_for_the_leader(draft, only):
@@ -36,5 +39,7 @@ def test_a_limit_kept_well_or_missed_altogether_is_silent(draft, found, value):
 def test_a_level_that_does_not_count_may_be_near_its_limit(draft, found):
     draft.change("e32", 64, ttft_s_p99=0.99)
     assert found(marginal_constraint, draft) == []
-    draft.best_level = None
-    assert len(found(marginal_constraint, draft)) == 1, "all levels count without a best one"
+    draft.judging = replace(
+        draft.judging, objective=replace(draft.judging.objective, over=Over.WORST)
+    )
+    assert len(found(marginal_constraint, draft)) == 1, "all levels must keep it for the worst"
