@@ -4,26 +4,23 @@ Runs inside genai-bench's environment, never in ours: importing genai-bench patc
 process for gevent. The traffic, the clients, the timing and the token counts are genai-bench's.
 What changes, and why (all read from genai-bench 0.0.5):
 
-* A level's time limit is whole minutes, and its end is polled once a second. Here: seconds,
-  polled twenty times a second.
+* A level's time limit is whole minutes, polled once a second. Here: seconds, polled twenty times
+  a second.
 * Its request rows carry no time stamps, requests cut at the end of a level leave no trace, and
   rows that its own validation refuses (one-token outputs) are dropped. Here: every request is
   written down when it ends, however it ends, so that nothing is lost if genai-bench dies.
 * A stream that breaks off counts as an answer, unless it was chunked. Here: it is an error.
-* Of an answer it keeps the first token's time and the last one's. Here: the gaps between all
-  chunks with text, and their number also where the request was cut.
-* Whether tokens flow is known to nobody outside. Here: a sign of life every ``beat_s``, by each
-  process that sends requests, which says whether there was a token since the last one.
-* Nobody knows whether it was itself what limited the numbers. Here: the CPU time of the process
-  at the start and the end of each request.
-* Workers (``--num-workers``) report their number of requests every three seconds, may join late
-  or never, and draw the same lengths, as they are forked with one random state. Here: requests
-  are counted in the event file, all workers are waited for, and each has a state of its own.
-* Where a level ends, locust looks at its own stack, which takes some 0.2 s the first time, in
-  which no token is read. Here: the first time is before the first level.
-* A level without a single success ends the program and loses the levels after it. Here: the
-  next level follows.
-* Spreadsheets and plots take seconds of GPU time. Here: they are left out.
+* Of an answer it keeps the first token's time and the end. Here: the gaps between all chunks with
+  text, and their number also where the request was cut.
+* Nobody outside knows whether tokens flow, nor whether it is itself at its limit. Here: a sign of
+  life every ``beat_s`` says whether there was a token; each request has its process's CPU time.
+* Its workers report every three seconds, may join late or never, and are forked with one random
+  state. Here: requests are counted in the event file, all workers are waited for, and each draws
+  numbers of its own.
+* At the end of a level locust looks at its own stack, which takes 0.2 s the first time, while no
+  token is read. Here: the first time is before the first level.
+* A level without a single success ends the program, and spreadsheets and plots cost seconds of
+  GPU time. Here: the next level follows, and they are left out.
 
 Configuration comes in the environment variable AUTOTUNER_SHIM, a JSON object with ``events``
 (file to append to, one JSON object a line), ``seconds``, ``requests`` (null: no limit) and
@@ -49,25 +46,28 @@ _UNWRITTEN = 74
 _POLL_S = 0.05
 _JOIN_S = 60.0
 """Patience with workers that start."""
+_LEFT_OUT = (
+    "plot_single_scenario_inference_speed_vs_throughput",
+    "load_one_experiment",
+    "create_workbook",
+    "plot_experiment_data_flexible",
+)
 _ENDED = b'{"event": "request"'
 
 _options = json.loads(os.environ.get("AUTOTUNER_SHIM", "{}"))
 
 
 class _Ear:
-    """What this process hears; plain attributes, as they are set at every token.
-
-    Nothing switches to another request between the arrival of a line and its reading.
-    """
+    """What this process hears; plain attributes, as they are set at every token."""
 
     tokens = False
     """Whether there was a token since the last sign of life."""
     now = 0.0
     """When the line came that is being read."""
     times: list[float] | None = None
-    """Where to note that time if the line has text."""
+    """Where to note that if the line has text; no other request runs before it is read."""
     beating_in: int | None = None
-    """The process that gives signs of life; a fork has to begin anew."""
+    """The process that gives signs of life; a fork begins anew."""
 
 
 class _Level:
@@ -77,6 +77,7 @@ class _Level:
     """Up to where the event file has been looked at."""
     ended = 0
     workers: tuple[Any, ...] = ()
+    """Processes that have to live."""
 
 
 def _emit(event: str, **fields: Any) -> None:
@@ -105,7 +106,7 @@ def _until_stop_rule(max_time_per_run: float, max_requests_per_run: int, environ
         if _options["requests"] is not None and _ended_requests() >= _options["requests"]:
             break
         if not all(worker.is_alive() for worker in _Level.workers):
-            _give_up("one of genai-bench's workers ended")
+            sys.exit("one of genai-bench's workers ended")
     _emit("stop_rule_met", clock=time.monotonic())
     return round(elapsed)
 
@@ -121,24 +122,18 @@ def _ended_requests() -> int:
     return _Level.ended
 
 
-def _give_up(reason: str) -> None:
-    print(reason, flush=True)
-    sys.exit(1)
-
-
 def _keep_beating() -> None:
+    """Give signs of life; by each process that sends requests, as only it hears tokens."""
     if _Ear.beating_in != os.getpid():
         import gevent
 
         _Ear.beating_in = os.getpid()
-        gevent.spawn(_beat)
+        gevent.spawn(_beat, gevent.sleep)
 
 
-def _beat() -> None:
-    import gevent
-
+def _beat(sleep: Any) -> None:
     while True:
-        gevent.sleep(_options["beat_s"])
+        sleep(_options["beat_s"])
         tokens, _Ear.tokens = _Ear.tokens, False
         _emit("alive", tokens=tokens)
 
@@ -241,8 +236,8 @@ def _gather_workers(runner_class: Any) -> None:
     setup, work = runner_class.setup, runner_class._worker_process
 
     def setup_and_wait(self: Any) -> None:
-        inspect.stack()  # see the head of this file
-        self.config.wait_time = 0  # for workers; here they are waited for
+        inspect.stack()  # its first time, see above
+        self.config.wait_time = 0  # however many there are by then
         setup(self)
         if not isinstance(self.environment.runner, MasterRunner):
             return
@@ -250,7 +245,7 @@ def _gather_workers(runner_class: Any) -> None:
         patience = time.monotonic() + _JOIN_S
         while (joined := self.environment.runner.worker_count) != self.config.num_workers:
             if time.monotonic() > patience or joined > self.config.num_workers:
-                _give_up(f"{joined} workers joined, {self.config.num_workers} were started")
+                sys.exit(f"{joined} workers joined, {self.config.num_workers} were started")
             gevent.sleep(_POLL_S)
 
     def work_at_random(self: Any, worker_id: int) -> None:
@@ -267,13 +262,8 @@ def _announce_levels(collector_class: Any) -> None:
     aggregate = collector_class.aggregate_metrics_data
 
     def announce(self: Any, iteration: int, scenario: str, *args: Any, **kwargs: Any) -> None:
-        _emit(
-            "level_started",
-            scenario=scenario,
-            concurrency=iteration,
-            clock=time.monotonic(),
-            time=time.time(),
-        )
+        now = {"clock": time.monotonic(), "time": time.time()}
+        _emit("level_started", scenario=scenario, concurrency=iteration, **now)
         _Level.offset, _Level.ended = Path(_options["events"]).stat().st_size, 0
         set_run_metadata(self, iteration, scenario, *args, **kwargs)
 
@@ -299,13 +289,7 @@ def _adapt() -> Any:
     from genai_bench.distributed.runner import DistributedRunner
     from genai_bench.metrics.aggregated_metrics_collector import AggregatedMetricsCollector
 
-    replaced = {
-        "manage_run_time": _until_stop_rule,
-        "plot_single_scenario_inference_speed_vs_throughput": _nothing,
-        "load_one_experiment": _nothing,
-        "create_workbook": _nothing,
-        "plot_experiment_data_flexible": _nothing,
-    }
+    replaced = {"manage_run_time": _until_stop_rule, **dict.fromkeys(_LEFT_OUT, _nothing)}
     for name, function in replaced.items():
         getattr(cli, name)  # raises where this version has no such function
         setattr(cli, name, function)
