@@ -32,7 +32,11 @@ def metric_text(selection: Selection) -> str:
     if score.value is None:
         return ""
     level = f" at {score.level}" if score.level else ""
-    return f"{ranking.column} {score.value:.4g} {score.unit}{level}"
+    bounds = selection.metrics.get(ranking.column)
+    between = ""
+    if bounds is not None and bounds.low is not None and bounds.high is not None:
+        between = f" ({bounds.low:.4g} to {bounds.high:.4g} {bounds.bounds})"
+    return f"{ranking.column} {score.value:.4g} {score.unit}{between}{level}"
 
 
 def _circumstances(selection: Selection) -> str:

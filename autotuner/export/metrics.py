@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from autotuner.results.confidence.intervals import bootstrap_interval, interval
-from autotuner.results.confidence.noise import pooled_noise, summarise
+from autotuner.results.confidence.intervals import bootstrap_interval
 from autotuner.results.load import StudyResults
 from autotuner.results.schema import DISTRIBUTIONS
 from autotuner.results.score import Ranking, RankingEntry
@@ -43,7 +42,7 @@ def metrics_of(
     if row is None:
         return {}
     found = {}
-    requests = _requests_at(results.requests, entry)
+    requests = _requests_at(results.requests, results.compared.get(entry.experiment_id, ()), entry)
     for metric, has_statistics in METRICS.items():
         for statistic in STATISTICS if has_statistics else (None,):
             column = column_of(metric, statistic)
@@ -54,7 +53,7 @@ def metrics_of(
             if statistic is not None and metric in DISTRIBUTIONS and metric in requests:
                 found[column] = _within_run(float(value), requests[metric], statistic)
     if ranking.column in found:
-        found[ranking.column] = _between_servers(found[ranking.column], ranking, entry)
+        found[ranking.column] = _between_servers(found[ranking.column], entry)
     return found
 
 
@@ -68,10 +67,10 @@ def _name(row: Mapping[object, object]) -> str:
     return str(Level(str(row["workload"]), str(row["scenario"]), int(str(row["concurrency"]))))
 
 
-def _requests_at(requests: pd.DataFrame, entry: RankingEntry) -> pd.DataFrame:
-    mine = requests[
-        (requests["experiment_id"] == entry.experiment_id) & (requests["status"] == "completed")
-    ]
+def _requests_at(
+    requests: pd.DataFrame, attempts: Sequence[str], entry: RankingEntry
+) -> pd.DataFrame:
+    mine = requests[requests["attempt_id"].isin(attempts) & (requests["status"] == "completed")]
     for keys, rows in mine.groupby(["workload", "scenario", "concurrency"], sort=False):
         workload, scenario, concurrency = keys
         if (
@@ -90,19 +89,11 @@ def _within_run(value: float, column: pd.Series, statistic: str) -> Metric:
     return Metric(value, bounds.low, bounds.high, _WITHIN_RUN)
 
 
-def _between_servers(metric: Metric, ranking: Ranking, entry: RankingEntry) -> Metric:
+def _between_servers(metric: Metric, entry: RankingEntry) -> Metric:
     """The objective's own number, where it is what the servers were compared by."""
-    samples = entry.score.samples
-    # With a penalty, or a mean over levels, the samples are no values of this column.
-    plain = entry.score.value is not None and math.isclose(entry.score.value, metric.value)
-    if not samples or entry.score.penalty or not plain:
-        return metric
-    noise = pooled_noise(
-        summarise(other.score.samples, ranking.direction)
-        for other in ranking.feasible
-        if other.score.samples
-    )
-    bounds = interval(samples, noise=noise)
-    if bounds.low is None or bounds.high is None:
+    score, bounds = entry.score, entry.interval
+    # With a penalty, or a mean over levels, the bounds are not those of this column.
+    plain = score.value is not None and math.isclose(score.value, metric.value)
+    if bounds is None or score.penalty or not plain:
         return metric
     return Metric(metric.value, bounds.low, bounds.high, _BETWEEN_SERVERS)

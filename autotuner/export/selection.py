@@ -70,6 +70,8 @@ class Selection:
         found = []
         if self.simulated:
             found.append("SIMULATED: these numbers say nothing about real hardware")
+        if pending := len(self.ranking.pending):
+            found.append(f"NOT FINISHED: {pending} experiments of the study are to come")
         match self.entry.status:
             case EntryStatus.FEASIBLE:
                 found += self._doubts_about_the_lead()
@@ -109,7 +111,7 @@ def select(results: StudyResults, wanted: str | None = None) -> Selection:
     """
     ranking = results.ranking()
     id_ = _best(ranking, results.study.name) if wanted is None else _named(results.study, wanted)
-    counting = frozenset(results.chosen.get(id_, ()))
+    counting = frozenset(results.compared.get(id_) or results.chosen.get(id_, ()))
     records = results.experiments.to_dict("records")
     rows = [{str(k): v for k, v in row.items()} for row in records]
     entry = next(entry for entry in ranking.entries if entry.experiment_id == id_)

@@ -26,7 +26,10 @@ def test_every_format_says_what_it_is_and_how_sure(
     text = write(deployment())
     assert "# study tiny (id study1), experiment aaa1: max-num-seqs=64\n" in text
     assert "# verdict: winner: max-num-seqs=64, 4 % (2 to 6 %) better than the next\n" in text
-    assert "# output_throughput_tok_s 1234 tok/s at chat D(100,100) c=16\n" in text
+    assert (
+        "# output_throughput_tok_s 1234 tok/s (1200 to 1270 servers) at chat D(100,100) c=16\n"
+        in text
+    )
     assert "engine version 0.10.1, gpu model H100\n" in text
     assert f"# measured 2025-03-01 by autotuner 0.1.0, exported by autotuner {__version__}" in text
 
