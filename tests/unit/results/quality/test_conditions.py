@@ -77,6 +77,8 @@ def test_servers_with_all_that_they_need_are_silent(draft, found):
     assert found(processes, draft) == []
     draft.change_all(cpus_server="0-3", cpus_load="4", gpus=0, omp_num_threads="4")
     assert found(processes, draft) == []
+    draft.change_all(omp_num_threads="2")
+    assert found(processes, draft) == [], "fewer threads than CPUs may be meant"
     draft.change_all(gpus=1, omp_num_threads="1")
     assert found(processes, draft) == []
 

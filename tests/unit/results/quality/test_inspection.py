@@ -32,14 +32,14 @@ def test_a_flawless_study_has_no_findings(draft):
 
 def test_the_worst_come_first_then_those_of_many_experiments(draft):
     draft.add_attempt("e32", outcome="failed", failure_kind="server_hung")
-    draft.change_all(nice=15)
+    draft.attempts[2]["slot_fault"] = "a process holds GPU 0"
     draft.attempts[2]["swept"] = "a process"
-    draft.change("e8", 64, requests_completed=10)
+    draft.change_all(requests_short=1000)
     found = findings(draft.inspected())
     assert [(f.kind, f.severity) for f in found] == [
         ("unstable", Severity.SERIOUS),
-        ("nice", Severity.WARNING),
-        ("few_requests", Severity.WARNING),
+        ("early_end", Severity.WARNING),
+        ("slot_fault", Severity.WARNING),
         ("leftovers", Severity.NOTE),
     ]
     assert found[1].experiment_ids == ("base", "e8", "e16", "e32", "e64")
