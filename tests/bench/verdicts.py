@@ -122,6 +122,8 @@ class Row:
     """All true advantages of the leader, and what it truly may cost, lie within their bounds."""
     decided: int = 0
     winner: int = 0
+    safe: int = 0
+    """The verdict says that no rival is better than the leader by more than what matters."""
     leader_near: int = 0
     """The leader is within the minimal effect of the true best."""
     naive_best: int = 0
@@ -147,9 +149,10 @@ class Row:
             or bounds.high is None
             or bounds.low <= advantages[key] <= bounds.high
             for key, bounds in verdict.advantages.items()
-        ) and best / true[leader] - 1 <= (verdict.shortfall or 0.0)
+        ) and (verdict.shortfall is None or best / true[leader] - 1 <= verdict.shortfall)
         self.decided += verdict.kind is not VerdictKind.NOT_ENOUGH_EVIDENCE
         self.winner += verdict.kind is VerdictKind.WINNER
+        self.safe += verdict.shortfall is not None and verdict.shortfall <= MINIMAL_EFFECT
         self.leader_near += best / true[leader] - 1 <= MINIMAL_EFFECT
         self.naive_best += true[naive] == best
         self.naive_near += best / true[naive] - 1 <= MINIMAL_EFFECT
@@ -176,6 +179,7 @@ SHARES = {
     "bounds_hold": "bounds hold",
     "decided": "decided",
     "winner": "winner",
+    "safe": "safe",
     "leader_near": "near best",
     "naive_best": "naive best",
     "naive_near": "naive near",
