@@ -26,9 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=Path, metavar="DIR", help="results folder of the study")
     parser.add_argument(
         "--format",
-        type=Format,
         required=True,
-        choices=list(Format),
+        choices=[one.value for one in Format],
         metavar="F",
         help=", ".join(Format),
     )
@@ -59,13 +58,14 @@ def execute(arguments: argparse.Namespace) -> int:
         image=arguments.image,
         name=arguments.name,
     )
-    text = written(deployment_of(selection, options), arguments.format)
+    format_ = Format(arguments.format)
+    text = written(deployment_of(selection, options), format_)
     for doubt in selection.doubts:
         print(f"autotuner: {doubt}", file=sys.stderr)
     if arguments.output is None:
         sys.stdout.write(text)
     else:
-        _write(arguments.output, text, executable=arguments.format.is_script)
+        _write(arguments.output, text, executable=format_.is_script)
     return 0
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from autotuner.engines.registry import load_engine
 from autotuner.errors import UserError
+from autotuner.spec.secret_flags import is_secret_flag
 from autotuner.spec.server import ServerConfig, Value
 from autotuner.spec.study import ENVIRONMENT_PREFIX
 from autotuner.supervision.environment import MASK, is_secret_name
@@ -23,8 +24,6 @@ __all__ = [
     "secrets_of",
 ]
 
-_SECRET_FLAGS = frozenset({"api-key", "admin-api-key", "hf-token"})
-"""Flags that hold a secret. Not by the pattern for variables: it finds max-num-batched-tokens."""
 _MARK = "autotuner-secret:"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -100,7 +99,7 @@ def _is_secret(name: str, value: str) -> bool:
 
 
 def _is_secret_flag(name: str, value: Value) -> bool:
-    return value == MASK or name.lstrip("-").replace("_", "-") in _SECRET_FLAGS
+    return value == MASK or is_secret_flag(name)
 
 
 def _is_secret_parameter(name: str) -> bool:
