@@ -55,7 +55,7 @@ class Repeats:
         if self._last_round_given:
             return None
         results = load_results(self._store.paths.root)
-        if finalists := self._finalists(results, slots):
+        if finalists := self._finalists(results, max(1, slots)):
             labels = {experiment.id: experiment.label for experiment in self._plan.experiments}
             why = results.ranking().verdict.sentence(labels)
             return Round(finalists, Purpose.CONFIRM, why)
@@ -75,7 +75,9 @@ class Repeats:
         # By attempts, not by samples: those under other circumstances are none, and cost as much.
         full = {id_ for id_, a in results.chosen.items() if len(a) >= judging.finalist_servers}
         open_ = [id_ for id_ in wanted if id_ not in self._closed | full]
-        return tuple(self._experiments[id_] for id_ in open_[: max(1, slots)])
+        repeats = int((results.experiments["purpose"] == Purpose.CONFIRM).sum())
+        left = judging.most_repeats(len(self._experiments)) - repeats
+        return tuple(self._experiments[id_] for id_ in open_[: max(0, min(slots, left))])
 
     def _drift_check(self, results: StudyResults) -> Round | None:
         baseline = self._plan.baseline

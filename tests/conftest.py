@@ -64,6 +64,7 @@ def spec(
     baseline: Mapping[str, Value] | None = None,
     order_seed: int | None = None,
     finalist_servers: int = 1,
+    max_repeats: int | None = None,
     **changes: object,
 ) -> StudySpec:
     """A study; a ``judging`` among the changes replaces ``objective`` and ``constraints``.
@@ -79,7 +80,12 @@ def spec(
             for name, values in (axes or {}).items()
         ),
         "workloads": (chat(),),
-        "judging": Judging(objective, tuple(constraints), finalist_servers=finalist_servers),
+        "judging": Judging(
+            objective,
+            tuple(constraints),
+            finalist_servers=finalist_servers,
+            max_repeats=max_repeats,
+        ),
         "baseline": baseline,
         "order_seed": order_seed,
         "bench": BenchConfig("closed-loop"),

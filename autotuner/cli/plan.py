@@ -108,11 +108,12 @@ def _repeats(planned: Plan) -> str:
         "in plan order" if spec.order_seed is None else f"in random order, seed {spec.order_seed}"
     )
     again = "no finalist is measured again"
-    if servers > 1:
+    if servers > 1 and spec.judging.max_repeats != 0:
+        most = spec.judging.most_repeats(len(planned.experiments))
         effect = f"{100 * spec.judging.minimal_effect:g} %"
         again = (
-            f"then finalists on fresh servers, on up to {servers} each, until it is clear which "
-            f"is best or that they differ by less than {effect}"
+            f"then finalists on fresh servers, up to {servers} each and {most} in all, until it is "
+            f"clear which is best or that they differ by less than {effect}"
         )
     drift = "; last the baseline once more" if planned.baseline else ""
     return f"{order}; {again}{drift}"

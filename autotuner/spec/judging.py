@@ -48,5 +48,16 @@ class Judging:
     """A difference below this fraction does not matter to the user."""
     finalist_servers: int = 5
     """On so many fresh servers, at most, a finalist is measured."""
+    max_repeats: int | None = None
+    """So many fresh servers, at most, for all finalists together; None: see `most_repeats`."""
     compare_across: frozenset[Condition] = frozenset()
     """Circumstances that may differ between rows that are compared."""
+
+    def most_repeats(self, experiments: int) -> int:
+        """Repeats of finalists in a study of so many experiments, at most.
+
+        By default no more than the search itself took, but enough to tell two apart.
+        """
+        if self.max_repeats is not None:
+            return self.max_repeats
+        return max(experiments, 2 * (self.finalist_servers - 1))

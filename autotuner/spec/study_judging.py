@@ -23,6 +23,7 @@ JUDGING_KEYS = (
     "usd_per_gpu_hour",
     "minimal_effect",
     "finalist_servers",
+    "max_repeats",
     "compare_across",
 )
 """The optional keys of the top level that are read here."""
@@ -64,11 +65,22 @@ def read_judging(
         least=1,
         remark="1 measures nothing again on a fresh server",
     )
+    repeats = None
+    if "max_repeats" in data:
+        remark = "0 measures nothing again; without the key, as many as there are experiments"
+        repeats = whole_number(data, "max_repeats", problems, default=0, least=0, remark=remark)
     compare_across = _compare_across(data.get("compare_across"), problems)
     if objective is None:
         return None
     return Judging(
-        objective, constraints, request_slos, price, minimal_effect, servers, compare_across
+        objective,
+        constraints,
+        request_slos,
+        price,
+        minimal_effect,
+        servers,
+        repeats,
+        compare_across,
     )
 
 

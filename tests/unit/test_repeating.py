@@ -153,6 +153,21 @@ def test_nobody_gets_more_servers_than_the_study_allows(measure):
     assert results.ranking().verdict.kind is not VerdictKind.WINNER
 
 
+def test_all_repeats_together_cost_no_more_than_the_search_unless_asked_for(measure):
+    executor = Speeds(noisy)
+    measure(executor, values=range(1, 12), finalist_servers=5)
+    assert len(executor.of(CONFIRM)) == 11
+    more = Speeds(noisy)
+    measure(more, values=range(1, 12), finalist_servers=5, max_repeats=14)
+    assert len(more.of(CONFIRM)) == 3
+
+
+def test_two_can_always_be_told_apart(measure):
+    executor = Speeds(noisy)
+    measure(executor, values=(1, 2), finalist_servers=5)
+    assert len(executor.of(CONFIRM)) == 8
+
+
 def test_equals_are_declared_tied(measure):
     results, _ = measure(Speeds(equal), finalist_servers=8)
     verdict = results.ranking().verdict

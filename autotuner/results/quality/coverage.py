@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from autotuner.results.confidence.verdict import VerdictKind
 from autotuner.results.quality.finding import Finding, Severity
 from autotuner.results.quality.inspected import Inspected
+from autotuner.spec.experiment import Purpose
 
 __all__ = ["evidence", "failed_share", "missing"]
 
@@ -22,15 +23,21 @@ def evidence(inspected: Inspected) -> Iterator[Finding]:
         return
     concerned = inspected.ordered(inspected.finalists)
     servers = max((inspected.entries[id_].servers for id_ in concerned), default=0)
+    repeats = sum(row["purpose"] == Purpose.CONFIRM for row in inspected.ended)
+    most = judging.most_repeats(len(inspected.study.experiments))
     if verdict.repeats_needed is None:
         needed = "how many more servers it takes cannot be told"
         wanted = 2 * max(judging.finalist_servers, servers)
+        in_all = 2 * most if repeats >= most else most
     else:
         needed = f"about {verdict.repeats_needed} more fresh servers are needed in all"
         each = math.ceil(verdict.repeats_needed / max(1, len(concerned)))
         wanted = max(judging.finalist_servers + 1, servers + each)
-    go_on = "autotuner run FILE --resume"
-    remedy = f"finalist_servers: {wanted}, then {go_on}" if verdict.budget_spent else go_on
+        in_all = repeats + verdict.repeats_needed
+    keys = [f"finalist_servers: {wanted}"] if verdict.budget_spent else []
+    keys += [f"max_repeats: {in_all}"] if in_all > most else []
+    go_on = "autotuner run FILE"
+    remedy = f"{' and '.join(keys)}, then {go_on}" if keys else go_on
     yield Finding(
         "not_enough_evidence",
         Severity.WARNING,
@@ -53,7 +60,7 @@ def missing(inspected: Inspected) -> Iterator[Finding]:
             inspected.ordered(entry.experiment_id for entry in pending),
             f"{len(pending)} of {len(inspected.ranking.entries)} experiments are not measured yet",
             "the best configuration may be among them",
-            "wait, if the study runs; otherwise autotuner run FILE --resume",
+            "wait, if the study runs; otherwise autotuner run FILE",
         )
 
 

@@ -53,7 +53,7 @@ def no_reference(inspected: Inspected) -> Iterator[Finding]:
             (baseline.id,),
             "the baseline was not measured again at the end",
             _UNKNOWN_MOVE,
-            "autotuner run FILE --resume, which measures what is still missing",
+            "autotuner run FILE, which measures what is still missing",
         )
 
 

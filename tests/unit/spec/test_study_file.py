@@ -33,6 +33,7 @@ OPTIONAL = [
     "usd_per_gpu_hour",
     "minimal_effect",
     "finalist_servers",
+    "max_repeats",
     "compare_across",
     "repeats",
     "baseline",

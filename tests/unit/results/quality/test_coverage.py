@@ -21,13 +21,15 @@ def test_a_verdict_that_needs_more_servers_than_allowed_says_how_many(draft, onl
     assert (finding.kind, finding.severity) == ("not_enough_evidence", Severity.WARNING)
     assert finding.experiment_ids == ("e16", "e32")
     assert "about 5 more fresh servers" in finding.message
-    assert "finalist_servers: 8, then autotuner run FILE --resume" in finding.remedy
+    assert finding.remedy.startswith(
+        "finalist_servers: 8 and max_repeats: 10, then autotuner run FILE"
+    )
 
 
 def test_with_servers_left_the_study_need_only_go_on(draft, only):
     draft.verdict = replace(draft.verdict, kind=VerdictKind.NOT_ENOUGH_EVIDENCE, undecided=("e16",))
     finding = only(evidence, draft)
-    assert finding.remedy.startswith("autotuner run FILE --resume;")
+    assert finding.remedy.startswith("autotuner run FILE;")
     assert "cannot be told" in finding.message
 
 
