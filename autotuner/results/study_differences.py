@@ -146,9 +146,8 @@ def _fixed_values(
             ("variable", old.server.environment, new.server.environment),
         ):
             for name in dict.fromkeys([*ours, *theirs]):
-                change = Changed(f"{kind} {name}", _shown(ours.get(name)), _shown(theirs.get(name)))
-                if change.before != change.after:
-                    found[change] = None
+                if _shown(ours.get(name)) != _shown(theirs.get(name)):
+                    found[_changed(f"{kind} {name}", name, ours, theirs)] = None
     return list(found)
 
 
