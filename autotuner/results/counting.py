@@ -17,9 +17,9 @@ from autotuner.results.comparability import (
 )
 from autotuner.results.files import ResultPaths, read_files
 from autotuner.results.limits import LevelRow
+from autotuner.results.measured import Measured
 from autotuner.results.pooling import REQUEST_COLUMNS, pool
 from autotuner.results.schema import REQUESTS, file_schema
-from autotuner.results.score import Measured
 from autotuner.results.study_record import ExpectedExperiment, StudyRecord
 from autotuner.spec.workload import Level
 

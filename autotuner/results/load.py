@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 from autotuner.errors import OutputError
 from autotuner.results.counting import Counting, compared_attempts, counting_attempts, measured_of
 from autotuner.results.files import ResultPaths, read_files, read_tables, result_files
+from autotuner.results.measured import Measured
 from autotuner.results.pooling import POOLED
 from autotuner.results.rejudging import rejudged
 from autotuner.results.schema import LEVELS, REQUESTS, experiments_schema, file_schema
-from autotuner.results.score import Measured, Ranking, rank
+from autotuner.results.score import Ranking, rank
 from autotuner.results.store import read_study
 from autotuner.results.study_record import StudyRecord
 

@@ -10,16 +10,14 @@ from autotuner.results.aggregate import Reading, read_objective, value_at
 from autotuner.results.confidence.intervals import Interval, interval
 from autotuner.results.confidence.noise import pooled_noise, summarise
 from autotuner.results.confidence.verdict import Verdict, judge
-from autotuner.results.levels import LevelStatus
-from autotuner.results.limits import LevelRow, penalised
+from autotuner.results.limits import penalised
+from autotuner.results.measured import Measured
 from autotuner.results.study_record import ExpectedExperiment
 from autotuner.spec.judging import Judging
 from autotuner.spec.objective import Direction
-from autotuner.spec.workload import Level
 
 __all__ = [
     "EntryStatus",
-    "Measured",
     "Ranking",
     "RankingEntry",
     "Score",
@@ -56,22 +54,6 @@ class EntryStatus(StrEnum):
     """Ended, and cannot win; the score's reason says why."""
     PENDING = "pending"
     """Not started, still running, or interrupted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What is stored of one experiment's counting attempts."""
-
-    outcome: str | None
-    """``completed``, ``failed``, ``cancelled``, or None while the attempt has not ended."""
-    failure: str
-    """Why it did not complete; empty otherwise."""
-    levels: Mapping[Level, LevelRow]
-    """Each level, pooled over its repeats and over the counting attempts."""
-    attempts: tuple[Mapping[Level, LevelRow], ...] = ()
-    """The levels of each completed attempt, pooled over its repeats; oldest attempt first."""
-    missing: frozenset[Level] = frozenset()
-    """Levels of which a counting attempt lacks a row, of one repeat at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +193,13 @@ def score_experiment(
     if measured is None:
         return Score(None, unit, False, "not started", None), EntryStatus.PENDING
     if measured.outcome is None:
-        done = sum(int(str(row.get("measurements") or 1)) for row in measured.levels.values())
-        reason = f"running or interrupted: {done} of {len(experiment.levels)} levels stored"
+        reason = (
+            f"running or interrupted: {measured.rows} of {len(experiment.levels)} levels stored"
+        )
         return Score(None, unit, False, reason, None), EntryStatus.PENDING
     levels = tuple(dict.fromkeys(level.of_all_repeats for level in experiment.levels))
-    # A level that is not ok has numbers for diagnosis only.
-    ok = {level: row for level, row in measured.levels.items() if _is_ok(row)}
-    reading = read_objective(levels, ok, objective, constraints)
-    reason = _not_complete(levels, measured) or reading.reason
+    reading = read_objective(levels, measured.usable, objective, constraints)
+    reason = measured.problem(levels) or reading.reason
     status = EntryStatus.INFEASIBLE if reason else EntryStatus.FEASIBLE
     score = Score(
         reading.value,
@@ -272,29 +253,6 @@ def _placed(feasible: Sequence[RankingEntry]) -> list[RankingEntry]:
             )
         )
     return placed
-
-
-def _not_complete(levels: Sequence[Level], measured: Measured) -> str:
-    """Why the attempt is no complete measurement of the experiment; empty when it is."""
-    parts = []
-    if measured.outcome != "completed":
-        parts.append(f"{measured.outcome}: {measured.failure or 'no reason recorded'}")
-    problems = [_level_problem(level, measured) for level in levels]
-    if bad := [problem for problem in problems if problem]:
-        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-        parts.append(f"level {bad[0]}{more}")
-    return "; ".join(parts)
-
-
-def _level_problem(level: Level, measured: Measured) -> str:
-    row = measured.levels.get(level)
-    if row is not None and not _is_ok(row):
-        return f"{level} {str(row['status']).replace('_', ' ')}: {row['reason']}"
-    return f"{level} has no result" if row is None or level in measured.missing else ""
-
-
-def _is_ok(row: LevelRow) -> bool:
-    return row.get("status") == LevelStatus.OK
 
 
 def _level_text(reading: Reading) -> str | None:

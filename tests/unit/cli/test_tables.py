@@ -20,9 +20,9 @@ from autotuner.cli.tables import print_failures, print_ranking
 from autotuner.results.files import ResultPaths
 from autotuner.results.limits import LevelRow
 from autotuner.results.load import StudyResults
+from autotuner.results.measured import Measured
 from autotuner.results.quality.finding import Finding, Severity
 from autotuner.results.schema import LEVELS, experiments_schema
-from autotuner.results.score import Measured
 from autotuner.results.study_record import ExpectedExperiment, StudyRecord
 from autotuner.spec.judging import Judging
 from autotuner.spec.objective import Constraint, Direction, Objective, Over, Penalty

@@ -9,7 +9,8 @@ import pytest
 
 from autotuner.results.confidence.verdict import VerdictKind
 from autotuner.results.limits import LevelRow
-from autotuner.results.score import EntryStatus, Measured, Ranking, rank, unit_of
+from autotuner.results.measured import Measured
+from autotuner.results.score import EntryStatus, Ranking, rank, unit_of
 from autotuner.results.study_record import ExpectedExperiment
 from autotuner.spec.judging import Judging
 from autotuner.spec.objective import METRICS, Constraint, Direction, Objective, Over, Penalty

@@ -24,7 +24,8 @@ from autotuner.planning import plan
 from autotuner.results.confidence.verdict import VerdictKind
 from autotuner.results.limits import LevelRow
 from autotuner.results.load import load_results
-from autotuner.results.score import EntryStatus, Measured, Ranking, rank
+from autotuner.results.measured import Measured
+from autotuner.results.score import EntryStatus, Ranking, rank
 from autotuner.results.store import ResultStore
 from autotuner.results.study_record import ExpectedExperiment, StudyRecord
 from autotuner.spec.experiment import Attempt, Experiment
