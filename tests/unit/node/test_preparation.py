@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from autotuner.bench.base import LevelLoad
 from autotuner.node.preparation import prepare
 from autotuner.results.levels import RequestRecord, RequestStatus
+from autotuner.spec.study import BenchConfig
 from autotuner.supervision.lease import Lease
 
 SECRET = "hf_0123456789"  # noqa: S105
@@ -44,6 +47,22 @@ def test_a_servers_error_message_is_stored_without_secrets(make_order, tmp_path)
     result = ready.result(LevelLoad(level, (failed,), None))
     assert result.requests["error_message"].to_pylist() == ["bad token ***"]
     assert SECRET not in str(result.reason)
+
+
+def test_the_load_has_as_many_workers_as_the_study_says(make_order, tmp_path):
+    ready = prepared(make_order, tmp_path)
+    assert ready.load_context().workers == 0
+    order = replace(ready.order, bench=BenchConfig(workers=4))
+    assert replace(ready, order=order).load_context().workers == 4
+
+
+def test_what_the_load_cost_is_in_the_levels_row(make_order, tmp_path):
+    ready = prepared(make_order, tmp_path)
+    level = ready.order.attempt.experiment.levels[0]
+    done = RequestRecord(0, RequestStatus.COMPLETED, 0.0, e2e_latency_s=2.0)
+    result = ready.result(LevelLoad(level, (done,), None, client_cpu_s=(1.5, 0.5)))
+    assert result.summary["client_processes"] == 2
+    assert result.summary["client_cpu_share"] == 0.75
 
 
 def test_the_command_that_is_recorded_names_this_attempts_server(make_order, tmp_path):
