@@ -56,10 +56,9 @@ def next_repeats(
     )
     if not found.undecided:
         return ()
-    near = [rival.id for rival in found.undecided if _within_reach(found, rival)]
-    closest = found.rivals[0].id
     every = [rival.id for rival in found.undecided]
-    for candidates in ([found.leader, *(near or [closest])], [found.leader, *every]):
+    near = [rival.id for rival in found.undecided if _within_reach(found, rival)]
+    for candidates in ([found.leader, *(near or every[:1])], [found.leader, *every]):
         counts = {key: found.summaries[key].count for key in candidates}
         free = [key for key in candidates if counts[key] < most_servers]
         if free:
