@@ -30,7 +30,7 @@ HELP = "two studies, before and after a change: what got better, what got worse"
 
 _COLOURS = {Change.BETTER: "green", Change.WORSE: "red", Change.SAME: "dim"}
 _WINNER = {
-    WinnerChange.KEPT: "the best configuration is still the best",
+    WinnerChange.KEPT: "the same configuration leads before and after",
     WinnerChange.CHANGED: "the best configuration has changed",
     WinnerChange.UNCERTAIN: "another configuration leads, but the best of before may be as good",
     WinnerChange.UNKNOWN: "whether the best configuration has changed cannot be said",
@@ -61,6 +61,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     title = f"{before.study.name} ({before.study.study_id}) -> "
     title += f"{after.study.name} ({after.study.study_id})"
     console.print(f"\n[bold]{escape(title)}[/]", highlight=False)
+    if comparison.simulated:
+        console.print("[yellow]SIMULATED: says nothing about real hardware[/]")
     if not comparison.changed:
         console.print("nothing else is known to differ")
     for change in comparison.changed:
@@ -166,6 +168,7 @@ def comparison_json(comparison: Comparison) -> dict[str, object]:
     return {
         "before": _study_json(comparison.before),
         "after": _study_json(comparison.after),
+        "simulated": comparison.simulated,
         "changed": [asdict(change) for change in comparison.changed],
         "refused": list(comparison.refused),
         "column": ranking.column,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from autotuner.export.selection import Selection
 from autotuner.export.words import one_line
+from autotuner.results.experiments import cpu_set
 from autotuner.version import __version__
 
 __all__ = ["header_of", "metric_text"]
@@ -45,4 +46,8 @@ def _circumstances(selection: Selection) -> str:
     for column in _MEASURED_WITH:
         if values := selection.measured(column):
             parts.append(f"{column.replace('_', ' ')} {', '.join(values)}")
+    footprint = selection.experiment.footprint
+    pinned = cpu_set(footprint.cpus.server) if footprint else None
+    if pinned is not None:
+        parts.append(f"server pinned to CPUs {pinned} (not done here)")
     return "measured with " + ", ".join(parts) if parts else ""

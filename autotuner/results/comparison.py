@@ -71,6 +71,11 @@ class Comparison:
     confidence: float
 
     @property
+    def simulated(self) -> bool:
+        """Whether one of the studies measured no real server."""
+        return any(bool(r.levels["simulated"].any()) for r in (self.before, self.after))
+
+    @property
     def baseline(self) -> Pair | None:
         """What the change did to the engine's defaults: its effect without any tuning."""
         return next((pair for pair in self.pairs if pair.is_baseline), None)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from autotuner.export.deployment import Deployment
 from autotuner.export.docker import compose_file, docker_script
+from autotuner.export.header import header_of
 from autotuner.export.kubernetes import kubernetes_manifests
 from autotuner.export.ome import ome_manifests
+from autotuner.export.selection import Selection
 from autotuner.export.shell import shell_script
 from autotuner.results.confidence.verdict import VerdictKind
 from autotuner.results.score import EntryStatus
+from autotuner.spec.server import CpuPlan, Footprint
 from autotuner.version import __version__
 
 Make = Callable[..., Deployment]
@@ -62,6 +66,15 @@ def test_what_is_no_clear_winner_says_so(
 
 def test_the_simulated_engine_is_marked_even_without_rows(deployment: Make) -> None:
     assert "SIMULATED" in deployment("sim", versions=()).header[1]
+
+
+def test_a_pinned_server_is_told_of_as_it_is_not_pinned_here(
+    selection: Callable[..., Selection],
+) -> None:
+    chosen = selection()
+    footprint = Footprint(gpus_per_node=1, cpus=CpuPlan(server=(0, 1, 2, 3)))
+    pinned = replace(chosen, experiment=replace(chosen.experiment, footprint=footprint))
+    assert "server pinned to CPUs 0-3 (not done here)" in "\n".join(header_of(pinned))
 
 
 def test_no_value_breaks_out_of_the_comment(

@@ -41,6 +41,7 @@ class Study:
     facts: Mapping[str, object] = field(default_factory=dict)
     flags: Mapping[str, Value] = field(default_factory=dict)
     baseline: str | None = None
+    simulated: bool = False
 
     def experiment(self, name: str) -> Experiment:
         server = ServerConfig("vllm", Model("/m", "/m"), {"batch": name, **self.flags})
@@ -106,12 +107,12 @@ class Study:
                     started_at=START,
                     gpus=1,
                     failure=None,
-                    simulated=False,
+                    simulated=self.simulated,
                 ),
             )
         failed = Failed(FailureKind.SERVER_CRASHED, Phase.LOAD, "it crashed")
         facts = {
-            "simulated": False,
+            "simulated": self.simulated,
             "engine_version": "0.9.0",
             "gpu_model": "H100",
             "started_at": START,
@@ -289,6 +290,16 @@ class TestCommand:
         assert "worse" in text
         assert "only after: batch=c" in text
         assert "before: winner: batch=b" in text
+        assert "SIMULATED" not in text
+
+    def test_a_simulated_study_is_marked(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        new = replace(OLD, simulated=True)
+        assert main(["compare", *self.folders(tmp_path, new)]) == 0
+        text = capsys.readouterr().out
+        assert "SIMULATED" in text
+        assert "simulated: false -> true" in text
 
     def test_json_has_no_infinities_and_the_same_verdicts(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
