@@ -275,7 +275,7 @@ def test_levels_of_workers_end_at_their_stop_rule(side_by_side):
         for load in call.loads:
             completed = statuses(load).count(RequestStatus.COMPLETED)
             # Its own count of requests comes every three seconds: some hundred requests late.
-            assert 12 <= completed <= 30
+            assert 12 <= completed <= 150
             assert statuses(load).count(RequestStatus.CUT) <= load.level.concurrency
             assert RequestStatus.FAILED not in statuses(load)
 
