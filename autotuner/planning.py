@@ -17,6 +17,7 @@ from autotuner.errors import PlanError
 from autotuner.spec.experiment import Experiment, content_id
 from autotuner.spec.objective import Constraint
 from autotuner.spec.ordering import drawn
+from autotuner.spec.secret_flags import is_secret_flag
 from autotuner.spec.server import (
     Footprint,
     ServerConfig,
@@ -92,9 +93,12 @@ class Plan:
         return tuple(sorted(random, key=lambda experiment: not experiment.is_baseline))
 
     def command(self, experiment: Experiment) -> list[str]:
-        """The server's argument list, with ``{port}`` and ``{served_name}`` left open."""
+        """The server's argument list, secrets masked, ``{port}`` and ``{served_name}`` left open."""
         return load_engine(experiment.server.engine).command(
-            experiment.server, host="127.0.0.1", port=_PORT, served_name=_SERVED_NAME
+            self.shown_server(experiment),
+            host="127.0.0.1",
+            port=_PORT,
+            served_name=_SERVED_NAME,
         )
 
     @property
@@ -112,12 +116,13 @@ class Plan:
     def shown_server(self, experiment: Experiment) -> ServerConfig:
         """The server, secrets masked."""
         server = experiment.server
-        shown = {n: MASK if is_secret_name(n) else v for n, v in server.environment.items()}
-        return replace(server, environment=shown)
+        environment = {n: MASK if is_secret_name(n) else v for n, v in server.environment.items()}
+        flags = {n: MASK if is_secret_flag(n) else value for n, value in server.flags.items()}
+        return replace(server, environment=environment, flags=flags)
 
     def launch_command(self, experiment: Experiment) -> str:
         """A shell line that starts this server by hand, secrets masked."""
-        server = experiment.server
+        server = self.shown_server(experiment)
         engine = load_engine(server.engine)
         name = PurePath(server.model.path).name
         words = engine.command(server, host="127.0.0.1", port=_LAUNCH_PORT, served_name=name)

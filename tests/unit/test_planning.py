@@ -408,9 +408,16 @@ def test_repeats_are_levels_of_their_own(make_spec, make_workload):
 
 
 def test_secrets_of_the_server_that_results_will_show_are_masked(make_spec):
-    planned = plan(make_spec(environment={"HF_TOKEN": "hf_abcdef", "A": "b"}))
-    shown = planned.shown_server(planned.experiments[0])
+    secrets = {"HF_TOKEN": "hf_abcdef", "A": "b"}
+    planned = plan(make_spec(environment=secrets, flags={"hf-token": "hf_ghijkl", "seed": 1}))
+    (experiment,) = planned.experiments
+    shown = planned.shown_server(experiment)
     assert shown.environment == {"HF_TOKEN": "***", "A": "b"}
+    assert shown.flags["hf-token"] == "***"
+    assert shown.flags["seed"] == 1
+    printed = [planned.launch_command(experiment), *planned.command(experiment)]
+    assert not any("hf_" in text for text in printed)
+    assert experiment.server.flags["hf-token"] == "hf_ghijkl"
 
 
 @pytest.mark.parametrize(
