@@ -93,7 +93,7 @@ class Plan:
         return tuple(sorted(random, key=lambda experiment: not experiment.is_baseline))
 
     def command(self, experiment: Experiment) -> list[str]:
-        """The server's argument list, secrets masked, ``{port}`` and ``{served_name}`` left open."""
+        """The argument list, secrets masked, with ``{port}`` and ``{served_name}`` left open."""
         return load_engine(experiment.server.engine).command(
             self.shown_server(experiment),
             host="127.0.0.1",
