@@ -40,10 +40,11 @@ __all__ = [
 
 Numbers = npt.NDArray[np.float64]
 
-PRIOR_WEIGHT = 6.0
+PRIOR_WEIGHT = 4.0
 """Degrees of freedom that the pool counts for in a configuration's own variance.
 
-It is what configurations have whose noise differs by up to a factor of three."""
+About 6 would fit configurations whose noise differs by up to a factor of three; fewer make the
+bounds a little wider, and hold where noise differs more."""
 
 _SMALLEST_VARIANCE = 0.001**2
 """No server repeats itself better than to 0.1 %; equal values are rounded, or chance."""

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from autotuner.results.confidence.intervals import Interval, bootstrap_interval, interval
-from autotuner.results.confidence.noise import Noise, pooled_noise, summarise
+from autotuner.results.confidence.noise import (
+    PRIOR_WEIGHT,
+    Noise,
+    pooled_noise,
+    summarise,
+    t_quantile,
+)
 
 
 def bounds(found: Interval) -> tuple[float, float]:
@@ -24,9 +30,8 @@ def test_one_server_alone_has_no_interval() -> None:
 def test_one_server_has_an_interval_where_the_noise_is_known_from_others() -> None:
     low, high = bounds(interval([5.0], noise=Noise(0.01**2, 10)))
     assert low < 5.0 < high
-    assert high / 5.0 == pytest.approx(
-        math.exp(0.01 * 2.4469), rel=1e-4
-    )  # Student's t of 6 degrees
+    t = t_quantile(PRIOR_WEIGHT, 0.025)
+    assert high / 5.0 == pytest.approx(math.exp(0.01 * t))
 
 
 def test_the_estimate_is_the_geometric_mean() -> None:

@@ -234,7 +234,7 @@ def test_no_number_of_a_verdict_is_infinite(seed: int) -> None:
         ),
         (
             {"a": [110.0, 110.0, 110.0], "b": [100.0, 100.0, 100.0], "c": [50.0, 50.0]},
-            "winner: A, 10 % (9.6 to 10.4 %) better than the next",
+            "winner: A, 10 % (9.7 to 10.3 %) better than the next",
         ),
     ],
 )
