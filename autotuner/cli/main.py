@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from autotuner.cli import compare, doctor, engines, export, plan, results, run, stop
+from autotuner.cli import compare, doctor, engines, export, plan, report, results, run, stop
 from autotuner.errors import UserError
 from autotuner.version import __version__
 
@@ -23,6 +23,7 @@ examples:
   autotuner run study.yaml                  measure it with a Ray started on this machine
   autotuner run study.yaml --address auto   ... on the Ray cluster of this node
   autotuner results results/my-study        the ranking, also while the study runs
+  autotuner report results/my-study         the same as a page with charts
   autotuner export results/my-study --format kubernetes    the best one, to deploy
   autotuner compare results/old results/new    two studies, before and after an upgrade
   autotuner stop results/my-study           end it as Ctrl-C would, from another shell
@@ -66,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"autotuner {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (plan, run, results, export, compare, stop, doctor, engines):
+    for command in (plan, run, results, report, export, compare, stop, doctor, engines):
         added = commands.add_parser(
             command.NAME,
             help=command.HELP,

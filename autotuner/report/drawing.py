@@ -77,7 +77,7 @@ def draw_effects(subject: Subject) -> Drawing:
         return Drawing((), "No configuration has a score above 0.")
     better_above = subject.ranking.direction is Direction.MAXIMIZE
     charts = [
-        effects_chart(main_effects(scored, values), larger_is_better=better_above),
+        effects_chart(main_effects(scored, values)),
         _interaction(subject, scored, values),
         _heatmap(subject, values, better_above=better_above),
     ]
@@ -150,10 +150,11 @@ def _problem(configuration: Configuration) -> str:
 
 def _effects_caption(subject: Subject, scored: Sequence[Scored]) -> str:
     missing = len(subject.in_space) - len(scored)
+    better = "Above 0" if subject.ranking.direction is Direction.MAXIMIZE else "Below 0"
     caption = (
         "Mean of the logarithm of the score over all configurations with a value, against that "
         "over all; bars reach one standard deviation to each side, which is mostly what the "
-        "other parameters do. Not affected by the filter."
+        f"other parameters do. {better} is better. Not affected by the filter."
     )
     if missing:
         caption += (

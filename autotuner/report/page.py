@@ -54,13 +54,11 @@ def page(subject: Subject) -> str:
     effects, timeline = draw_effects(subject), draw_timeline(subject)
     charts = [c for d in (pareto, latencies, effects, timeline) for c in d.charts]
     labels = {c.id: c.label for c in subject.configurations}
-    sections = [
+    top = [
         ("verdict", "Verdict", verdict_section(subject)),
-        (
-            "quality",
-            "How far the numbers can be trusted",
-            quality_section(subject.findings, labels),
-        ),
+        ("quality", "How far to trust the numbers", quality_section(subject.findings, labels)),
+    ]
+    filtered = [
         ("pareto", "Throughput against what users feel", _drawing(pareto)),
         ("latencies", "Latency against throughput", _drawing(latencies)),
         ("effects", "What the parameters do", _drawing(effects)),
@@ -76,9 +74,10 @@ def page(subject: Subject) -> str:
         name=join([subject.study.name]),
         description=element("p", subject.study.description) if subject.study.description else "",
         banner=simulated_banner(subject),
-        contents=_contents(sections),
+        contents=_contents([*top, *filtered]),
+        top=join(_section(*section) for section in top),
         filters=filter_bar(subject),
-        sections=join(_section(*section) for section in sections),
+        filtered=join(_section(*section) for section in filtered),
         data=script_json(_data(subject, charts)),
         plotly=plotly,
         script=script,
@@ -157,7 +156,9 @@ def _data(subject: Subject, charts: Sequence[Chart]) -> dict[str, object]:
             }
             for c in subject.configurations
         ],
-        "charts": {c.id: {"figure": c.figure, "selects": c.selects} for c in charts},
+        "charts": {
+            c.id: {"figure": c.figure, "selects": c.selects, "rows": c.has_rows} for c in charts
+        },
         "curves": CURVES_AT_ONCE,
         "look": {"colors": COLORS, "dashes": DASHES, "symbols": SYMBOLS[:8]},
     }

@@ -26,7 +26,8 @@ def number(value: float | None, digits: int = 3) -> str:
         return MISSING
     if abs(value) >= 10 ** (digits - 1):
         return f"{value:,.0f}"
-    return f"{value:.{digits}g}"
+    # With trailing zeros, so that numbers below each other can be compared.
+    return f"{value:#.{digits}g}".rstrip(".") if value else "0"
 
 
 def quantity(value: float | None, unit: str) -> str:

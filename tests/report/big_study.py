@@ -167,8 +167,7 @@ class _Writer:
             if kind is None or retried:
                 number = 2 if retried else 1
                 self._attempt(Attempt(STUDY_ID, experiment, number), Completed())
-                score = -_tpot_s(experiment.parameters, 32) * experiment.footprint.gpus
-                heapq.heappush(best, (score, experiment.index, experiment))
+                best.append((_tok_s_per_gpu(experiment), experiment.index, experiment))
         for _, _, experiment in heapq.nlargest(FINALISTS, best):
             for number in range(3, 2 + FINALIST_SERVERS):
                 self._attempt(Attempt(STUDY_ID, experiment, number, Purpose.CONFIRM), Completed())
@@ -291,6 +290,19 @@ class _Writer:
                 )
             )
         return records
+
+
+def _tok_s_per_gpu(experiment: Experiment) -> float:
+    """At the best level that keeps the limit with some reserve."""
+    point = experiment.parameters
+    return (
+        max(
+            lanes * OUTPUT_TOKENS / (_ttft_s(point, lanes) + OUTPUT_TOKENS * _tpot_s(point, lanes))
+            for lanes in (1, 8, 32, 128)
+            if _ttft_s(point, lanes) < 0.8 or lanes == 1
+        )
+        / experiment.footprint.gpus
+    )
 
 
 def _failed(kind: FailureKind) -> Failed:

@@ -7,8 +7,10 @@
   const charts = new Map(
     [...document.querySelectorAll("[data-chart]")].map((node) => [node.id, { node, drawn: false, ...data.charts[node.id] }])
   );
-  const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+  const BUTTONS = [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]];
+  const CONFIG = { responsive: true, displaylogo: false, modeBarButtons: BUTTONS };
   const PRINT_WIDTH_PX = 680;
+  const PRINT_HEIGHT_PX = 330;
   const MOST_PRINTED = 60;
   let visible = configurations.map(() => true);
 
@@ -39,7 +41,7 @@
   // Curves are in the order of the ranking.
   function selected(traces) {
     const shown = traces.filter((t) => visible[t.meta.experiment] && !isBaseline(t)).slice(0, data.curves);
-    return [...shown.map(styled), ...traces.filter(isBaseline).map((t) => styled(t, -1))];
+    return [...traces.filter(isBaseline).map((t) => styled(t, -1)), ...shown.map(styled)];
   }
 
   const isBaseline = (trace) => configurations[trace.meta.experiment].baseline;
@@ -233,9 +235,16 @@
 
   // ---- print ----
 
+  const heights = new Map();
+
   function beforePrint() {
     drawAll();
-    for (const chart of charts.values()) Plotly.relayout(chart.node, { width: PRINT_WIDTH_PX, autosize: false });
+    for (const { node, rows } of charts.values()) {
+      const height = rows ? node.clientHeight : PRINT_HEIGHT_PX;
+      heights.set(node, node.style.height);
+      node.style.height = `${height}px`;
+      Plotly.relayout(node, { width: PRINT_WIDTH_PX, height, autosize: false });
+    }
     const shown = [...body.rows].filter((row) => !row.hidden);
     shown.forEach((row, place) => row.classList.toggle("unprinted", place >= MOST_PRINTED));
     const note = document.getElementById("print-note");
@@ -244,7 +253,10 @@
 
   function afterPrint() {
     document.getElementById("print-note").textContent = "";
-    for (const chart of charts.values()) Plotly.relayout(chart.node, { width: null, autosize: true });
+    for (const { node } of charts.values()) {
+      node.style.height = heights.get(node);
+      Plotly.relayout(node, { width: null, height: null, autosize: true });
+    }
   }
 
   window.addEventListener("beforeprint", beforePrint);

@@ -19,7 +19,7 @@ __all__ = [
     "axis",
     "layout",
     "plain",
-    "spans_decades",
+    "value_axis",
 ]
 
 Figure = dict[str, object]
@@ -31,6 +31,8 @@ page also puts the experiment's name in front of what is shown at a point, so th
 file once.
 """
 
+_SPAN = 20.0
+_MANY_DECADES = 1e4
 INK, GREY, RULE = "#1a1a1a", "#8a8a8a", "#dddddd"
 LEADER_COLOR, BASELINE_COLOR = "#D55E00", "#1a1a1a"
 # Okabe and Ito's palette without yellow, which white paper swallows.
@@ -62,6 +64,8 @@ class Chart:
     description: str
     """What it shows, for those who do not see it."""
     height_px: int = 440
+    has_rows: bool = False
+    """Whether its height is that of its rows, which paper must not shrink."""
     selects: bool = False
     """Whether it has a curve for every experiment, of which the page shows the best."""
 
@@ -94,12 +98,16 @@ def axis(title: str, **changes: object) -> dict[str, object]:
     return {**base, **changes}
 
 
+def value_axis(title: str, values: Sequence[float], **changes: object) -> dict[str, object]:
+    """An axis from 0, or a logarithmic one where the values span decades."""
+    positive = [value for value in values if value > 0]
+    if len(positive) < len(values) or max(positive, default=1) <= _SPAN * min(positive, default=1):
+        return axis(title, rangemode="tozero", **changes)
+    # Every number in full: Plotly would write 0.05 as a small 5.
+    few = max(positive) <= _MANY_DECADES * min(positive)
+    return axis(title, type="log", dtick="D2" if few else 1, tickformat="~g", **changes)
+
+
 def plain(text: str) -> str:
     """Text for Plotly, which would take ``<b>`` or ``<a href=...>`` in it for a tag."""
     return html.escape(text, quote=False)
-
-
-def spans_decades(values: Sequence[float], ratio: float = 20.0) -> bool:
-    """Whether a logarithmic axis shows them better."""
-    positive = [value for value in values if value > 0]
-    return len(positive) == len(values) > 0 and max(positive) / min(positive) > ratio

@@ -8,7 +8,7 @@ from math import log10
 
 import pandas as pd
 
-from autotuner.report.charts.chart import INK, Chart, axis, layout, spans_decades
+from autotuner.report.charts.chart import INK, Chart, axis, layout, value_axis
 from autotuner.report.subject import Configuration, finite
 from autotuner.report.wording import counted, quantity
 from autotuner.spec.judging import Judging
@@ -25,6 +25,10 @@ class _Panel:
     @property
     def column(self) -> str:
         return f"{self.metric}_{self.statistic}"
+
+    @property
+    def short(self) -> str:
+        return f"{self.metric[:-2].upper()} {self.statistic} (s)"
 
 
 _PANELS = (
@@ -95,7 +99,7 @@ def _chart(
 ) -> Chart:
     limits = _limits(panel, judging)
     values = [value for curve in curves for value in curve["y"]]  # type: ignore[attr-defined]
-    logarithmic = spans_decades(values)
+    scale = value_axis(panel.short, values)
     per = "per GPU" if per_gpu else "of the server"
     return Chart(
         f"curves-{panel.metric[:-2]}-{panel.statistic}",
@@ -105,14 +109,10 @@ def _chart(
             "layout": layout(
                 showlegend=False,
                 xaxis=axis(f"output tokens/s {per}", rangemode="tozero"),
-                yaxis=axis(
-                    f"{panel.words} (s)",
-                    type="log" if logarithmic else "linear",
-                    **({} if logarithmic else {"rangemode": "tozero"}),
-                ),
+                yaxis=scale,
                 shapes=[_line(limit, number) for number, (limit, _) in enumerate(limits)],
                 annotations=[
-                    _line_text(limit, words, number, logarithmic=logarithmic)
+                    _line_text(limit, words, number, logarithmic="type" in scale)
                     for number, (limit, words) in enumerate(limits)
                 ],
             ),
@@ -121,7 +121,7 @@ def _chart(
         f"{workload}; {counted(len(curves), 'configuration')}, of which the best by rank and the "
         f"baseline are drawn. Values from {quantity(min(values), 's')} to "
         f"{quantity(max(values), 's')}"
-        + "".join(f"; limit {quantity(limit, 's')} ({words})" for limit, words in limits)
+        + "".join(f"; limit {limit:g} s ({words})" for limit, words in limits)
         + ".",
         height_px=380,
         selects=True,
@@ -164,7 +164,7 @@ def _line_text(limit: float, words: str, number: int, *, logarithmic: bool) -> d
         "xanchor": "right" if number % 2 else "left",
         "yanchor": "bottom",
         "showarrow": False,
-        "text": f"{words} {quantity(limit, 's')}",
+        "text": f"{words} {limit:g} s",
         "font": {"size": 11},
         "bgcolor": "rgba(255,255,255,0.8)",
     }

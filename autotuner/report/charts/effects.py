@@ -26,7 +26,7 @@ _ROW_PX, _HEADING_PX, _FOOT_PX = 26, 34, 60
 _ABOVE_PX = 14
 
 
-def effects_chart(effects: Sequence[MainEffect], *, larger_is_better: bool) -> Chart | None:
+def effects_chart(effects: Sequence[MainEffect]) -> Chart | None:
     """One row per value, grouped by parameter; None where there is nothing to show."""
     groups = [
         (parameter, list(of_it))
@@ -46,7 +46,6 @@ def effects_chart(effects: Sequence[MainEffect], *, larger_is_better: bool) -> C
         axes[f"yaxis{suffix}"] = _panel_axis(of_it, bottom, top)
         headings.append(_heading(parameter, top))
         top = bottom
-    best = "above" if larger_is_better else "below"
     return Chart(
         "effects",
         "What each parameter does on average",
@@ -56,7 +55,7 @@ def effects_chart(effects: Sequence[MainEffect], *, larger_is_better: bool) -> C
                 showlegend=False,
                 margin={"l": 90, "r": 20, "t": _ABOVE_PX, "b": _FOOT_PX},
                 xaxis=axis(
-                    f"mean score relative to all configurations ({best} 0 is better)",
+                    "mean score against that of all",
                     ticksuffix=" %",
                     zeroline=True,
                     zerolinecolor=INK,
@@ -68,6 +67,7 @@ def effects_chart(effects: Sequence[MainEffect], *, larger_is_better: bool) -> C
         },
         _description(groups),
         height_px=height,
+        has_rows=True,
     )
 
 

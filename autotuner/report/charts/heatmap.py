@@ -72,6 +72,7 @@ def heatmap_chart(
         },
         _description(parameters, cells, unit),
         height_px=max(300, 130 + 46 * len(rows)),
+        has_rows=True,
     )
 
 

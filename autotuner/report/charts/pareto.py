@@ -18,7 +18,7 @@ from autotuner.report.charts.chart import (
     axis,
     layout,
     plain,
-    spans_decades,
+    value_axis,
 )
 from autotuner.report.subject import Configuration
 from autotuner.report.wording import counted, quantity
@@ -112,14 +112,13 @@ def _chart(
         word = f" ({workload})" if len(workloads) > 1 else ""
         traces += _point_traces(side, of_it, configurations, number, word)
         traces.append(_front_line(side, points[points["workload"] == workload], number, word))
-    logarithmic = spans_decades(shown[side.column].tolist())
     return Chart(
         side.id,
         side.title,
         {
             "data": traces,
             "layout": layout(
-                xaxis=axis(side.axis_title, type="log" if logarithmic else "linear"),
+                xaxis=value_axis(side.axis_title, shown[side.column].tolist()),
                 yaxis=axis(f"output tokens/s {per}", rangemode="tozero"),
             ),
         },
@@ -158,16 +157,17 @@ def _markers(workload_number: int) -> dict[str, dict[str, object]]:
     return {
         "other": {"symbol": f"{symbol}-open", "size": 6, "color": GREY, "opacity": 0.55},
         "front": {"symbol": symbol, "size": 8, "color": front},
-        "baseline": {
-            "symbol": "x",
-            "size": 10,
-            "color": BASELINE_COLOR,
-            "line": {"width": 1, "color": "#ffffff"},
-        },
         "leader": {
             "symbol": "star",
             "size": 15,
             "color": LEADER_COLOR,
+            "line": {"width": 1, "color": "#ffffff"},
+        },
+        # Last, since it may lie on the leader, whose mark is larger.
+        "baseline": {
+            "symbol": "x",
+            "size": 10,
+            "color": BASELINE_COLOR,
             "line": {"width": 1, "color": "#ffffff"},
         },
     }

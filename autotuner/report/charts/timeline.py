@@ -142,6 +142,7 @@ def timeline_chart(
         },
         _description(stays, lanes),
         height_px=150 + max(24 * len(lanes), 90),
+        has_rows=True,
     )
 
 
@@ -208,11 +209,16 @@ def _bars(
         "marker": {
             "color": look.color,
             "line": {"width": 0.5, "color": "#ffffff"},
-            "pattern": {"shape": look.pattern, "size": 5, "solidity": 0.25, "fgcolor": "#ffffff"},
+            "pattern": {
+                "shape": look.pattern,
+                "fillmode": "overlay",
+                "fgcolor": "#ffffff",
+                "size": 5,
+                "solidity": 0.25,
+            },
         },
         "hovertext": [
-            f"{_again(stay)}{look.name}: {duration(seconds)}"
-            for stay, _, seconds, _, _ in rows
+            f"{_again(stay)}{look.name}: {duration(seconds)}" for stay, _, seconds, _, _ in rows
         ],
         "hoverinfo": "text",
         "meta": {"experiments": [_index(stay, configurations) for stay, *_ in rows]},

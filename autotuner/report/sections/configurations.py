@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from autotuner.report.markup import Content, Markup, element, join
 from autotuner.report.subject import Configuration, Subject
 from autotuner.report.wording import MISSING, quantity, signed_percent
+from autotuner.spec.server import is_number
 
 __all__ = ["configurations_section", "filter_bar"]
 
@@ -63,25 +64,23 @@ def _choice(id_: str, name: str, values: Sequence[str], parameter: int | None = 
 
 def configurations_section(subject: Subject) -> Markup:
     """The table, one row per experiment of the plan, in the order of the ranking."""
-    headings = ["rank", *subject.varied]
-    headings += ["score", "vs baseline", "TTFT p50", "TPOT p50", "servers", "status"]
-    if not subject.varied:
-        headings.insert(1, "configuration")
     head = (
         element(
             "th",
             element("button", heading, type="button", data_column=number),
             scope="col",
-            aria_sort="ascending" if heading == "rank" else "none",
+            class_="n" if is_number else None,
+            aria_sort="none" if number else "ascending",
         )
-        for number, heading in enumerate(headings)
+        for number, (heading, is_number) in enumerate(_columns(subject))
     )
     body = (_row(subject, c) for c in subject.configurations)
     whole = element(
         "table",
         element(
             "caption",
-            f"Scores in {subject.ranking.unit}; TTFT and TPOT at the level of the score.",
+            f"Scores in {subject.ranking.unit}, also of those that cannot win; TTFT and TPOT are "
+            "medians at the level of the score.",
         ),
         element("thead", element("tr", *head, element("th", "more", scope="col"))),
         element("tbody", *body),
@@ -100,6 +99,24 @@ def configurations_section(subject: Subject) -> Markup:
             element("p", "", id="print-note", class_="fine"),
         ]
     )
+
+
+def _columns(subject: Subject) -> list[tuple[str, bool]]:
+    """Headings, and whether the cells below are numbers; in the order of `_cells`."""
+    parameters = [
+        (name, all(value is None or is_number(value) for value in values))
+        for name, values in subject.varied.items()
+    ]
+    return [
+        ("rank", True),
+        *(parameters or [("configuration", False)]),
+        ("score", True),
+        ("vs baseline", True),
+        ("TTFT", True),
+        ("TPOT", True),
+        ("servers", True),
+        ("status", False),
+    ]
 
 
 def _row(subject: Subject, configuration: Configuration) -> Markup:
@@ -141,7 +158,7 @@ def _cells(subject: Subject, c: Configuration) -> list[_Cell]:
     return [
         _Cell(str(rank or MISSING), rank, is_number=True),
         *parameters,
-        _number(c.entry.score.value, subject.ranking.unit),
+        _score(c.entry.score.value, subject.ranking.unit),
         _Cell(signed_percent(c.entry.vs_baseline), c.entry.vs_baseline, is_number=True),
         _number(c.number("ttft_s_p50"), "s"),
         _number(c.number("tpot_s_p50"), "s"),
@@ -153,9 +170,14 @@ def _cells(subject: Subject, c: Configuration) -> list[_Cell]:
 def _parameter(subject: Subject, c: Configuration, name: str) -> _Cell:
     value = subject.value_of(c, name)
     text = subject.spelled(value)
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if is_number(value):
         return _Cell(text, value, is_number=True)
     return _Cell(text, None if value is None else text)
+
+
+def _score(value: float | None, unit: str) -> _Cell:
+    # The unit is in the caption; in a thousand cells it is noise.
+    return _Cell(quantity(value, unit).removesuffix(f" {unit}"), value, is_number=True)
 
 
 def _number(value: float | None, unit: str) -> _Cell:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from autotuner.report.markup import Content, Markup, element, join, table
@@ -14,11 +15,10 @@ from autotuner.report.wording import (
     signed_percent,
 )
 from autotuner.results.confidence.verdict import Interval
-from autotuner.results.score import EntryStatus
 
 __all__ = ["simulated_banner", "verdict_section"]
 
-_SHOWN_RIVALS = 10
+_SHOWN_RIVALS = 5
 
 
 def simulated_banner(subject: Subject) -> Markup:
@@ -47,6 +47,7 @@ def verdict_section(subject: Subject) -> Markup:
             _leader(subject),
             _rivals(subject),
             element("p", f"Judged by: {_judged_by(subject)}.", class_="fine"),
+            element("p", f"{_counts(subject)}.", class_="fine"),
             element("p", f"Mind: {ranking.caveat}.", class_="fine") if ranking.caveat else None,
         ]
     )
@@ -66,8 +67,8 @@ def _how_sure(subject: Subject) -> str:
     )
     return (
         f"The leader was measured on {counted(leader.entry.servers, 'fresh server')}; {noise}. "
-        f"Confidence {percent(verdict.confidence)} over all rivals at once; differences below "
-        f"{percent(verdict.minimal_effect)} do not matter in this study."
+        f"Confidence {100 * verdict.confidence:g} % over all rivals at once; differences below "
+        f"{100 * verdict.minimal_effect:g} % do not matter in this study."
     )
 
 
@@ -183,14 +184,13 @@ def _interval(interval: Interval | None) -> str:
 
 def _judged_by(subject: Subject) -> str:
     judging = subject.study.judging
-    counts = {
-        status: sum(c.entry.status is status for c in subject.configurations)
-        for status in EntryStatus
-    }
     parts = [f"{judging.objective.name}: {judging.objective.describe()}"]
     parts += [str(constraint) for constraint in judging.constraints]
     parts += [f"goodput: {slo}" for slo in judging.request_slos]
-    shown = ", ".join(
-        f"{count:,} {status.value.replace('_', ' ')}" for status, count in counts.items() if count
-    )
-    return f"{'; '.join(parts)}. {counted(len(subject.configurations), 'configuration')}: {shown}"
+    return "; ".join(parts)
+
+
+def _counts(subject: Subject) -> str:
+    counts = Counter(c.status_word for c in subject.configurations)
+    shown = ", ".join(f"{count:,} {status}" for status, count in counts.items())
+    return f"{counted(len(subject.configurations), 'configuration')}: {shown}"
