@@ -39,12 +39,19 @@ class Comparability:
     """Attempts outside of the reference."""
 
 
-def circumstances_of(row: Mapping[str, object]) -> Circumstances:
-    """Circumstances from an attempt's row of `experiments_schema`."""
+def circumstances_of(row: Mapping[str, object], *, neighbours_of_gpus: bool) -> Circumstances:
+    """Circumstances from an attempt's row of `experiments_schema`.
+
+    Args:
+        neighbours_of_gpus: Whether neighbours of a server with GPUs of its own are one. They share
+            the host, not what is measured; and the last experiments of a study have fewer of them
+            than the first, so that a study would often leave out its own end.
+    """
     known = {c: row.get(c.value) for c in Condition if c is not Condition.NEIGHBOURS}
+    shares = neighbours_of_gpus or not row.get("gpus")
     return {
         **{c: None if value is None else str(value) for c, value in known.items()},
-        Condition.NEIGHBOURS: _neighbours(row),
+        Condition.NEIGHBOURS: _neighbours(row) if shares else None,
     }
 
 

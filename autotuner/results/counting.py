@@ -100,13 +100,16 @@ def compared_attempts(
     rows = [row for row in counting.experiments if row["outcome"] == "completed"]
     # Attempts without a time come last; the ids keep the order the same from load to load.
     rows.sort(key=lambda row: (str(row["started_at"] or "9999"), str(row["attempt_id"])))
+    across = counting.study.judging.compare_across
     attempts = [
         AttemptCircumstances(
-            str(row["experiment_id"]), str(row["attempt_id"]), circumstances_of(row)
+            str(row["experiment_id"]),
+            str(row["attempt_id"]),
+            circumstances_of(row, neighbours_of_gpus=across is not None),
         )
         for row in rows
     ]
-    found = compare_circumstances(attempts, counting.study.judging.compare_across)
+    found = compare_circumstances(attempts, across or ())
     compared = {
         experiment_id: tuple(id_ for id_ in ids if id_ not in found.left_out) or ids
         for experiment_id, ids in chosen.items()

@@ -50,8 +50,9 @@ class Judging:
     """On so many fresh servers, at most, a finalist is measured."""
     max_repeats: int | None = None
     """So many fresh servers, at most, for all finalists together; None: see `most_repeats`."""
-    compare_across: frozenset[Condition] = frozenset()
-    """Circumstances that may differ between rows that are compared."""
+    compare_across: frozenset[Condition] | None = None
+    """Circumstances that may differ between rows that are compared. None: neighbours of servers
+    that have reserved GPUs, and nothing else."""
 
     def most_repeats(self, experiments: int) -> int:
         """Repeats of finalists in a study of so many experiments, at most.

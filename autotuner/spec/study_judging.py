@@ -122,14 +122,14 @@ def _request_slos(content: object, problems: Problems) -> tuple[RequestSlo, ...]
     return tuple(found.values())
 
 
-def _compare_across(content: object, problems: Problems) -> frozenset[Condition]:
+def _compare_across(content: object, problems: Problems) -> frozenset[Condition] | None:
     names = [condition.value for condition in Condition]
     if content is None:
-        return frozenset()
+        return None
     if not isinstance(content, list):
         written = flow_text([content if content in names else "neighbours"])
         problems.add(("compare_across",), f"write a list: `compare_across: {written}`")
-        return frozenset()
+        return None
     found = set()
     for index, name in enumerate(content):
         if name in names:

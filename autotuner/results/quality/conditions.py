@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
+from autotuner.results.comparability import circumstances_of
 from autotuner.results.limits import number
 from autotuner.results.quality.finding import Finding, Severity
 from autotuner.results.quality.inspected import Inspected, Row
@@ -32,12 +33,14 @@ def not_compared(inspected: Inspected) -> Iterator[Finding]:
 
 
 def compared_across(inspected: Inspected) -> Iterator[Finding]:
-    """Circumstances that differ and that the study chose to overlook."""
-    for condition in sorted(inspected.judging.compare_across):
+    """Circumstances that differ and are overlooked, by the study's wish or by default."""
+    chosen = inspected.judging.compare_across
+    compared = {attempt for attempts in inspected.compared.values() for attempt in attempts}
+    for condition in sorted([Condition.NEIGHBOURS] if chosen is None else chosen):
         seen: dict[str, list[Row]] = {}
         for row in inspected.ended:
-            value = _CIRCUMSTANCES[condition](row)
-            if row["outcome"] == "completed" and value is not None:
+            value = circumstances_of(row, neighbours_of_gpus=True)[condition]
+            if row["outcome"] == "completed" and row["attempt_id"] in compared and value:
                 seen.setdefault(value, []).append(row)
         if len(seen) < 2:
             continue
@@ -46,11 +49,13 @@ def compared_across(inspected: Inspected) -> Iterator[Finding]:
         counts = ", ".join(f"{value}: {len(rows)}" for value, rows in sorted(seen.items()))
         yield Finding(
             "mixed_conditions",
-            Severity.WARNING,
+            Severity.NOTE if chosen is None else Severity.WARNING,
             inspected.concerned(others),
             f"attempts with different {condition.value.replace('_', ' ')} are compared ({counts})",
             "differences between configurations may be differences between circumstances",
-            f"leave {condition.value} out of compare_across, or measure all alike",
+            "compare_across: [], which compares none of them, or measure all alike"
+            if chosen is None
+            else f"leave {condition.value} out of compare_across, or measure all alike",
         )
 
 
@@ -128,29 +133,6 @@ def unknown_version(inspected: Inspected) -> Iterator[Finding]:
             "engine: executable: the interpreter that the engine is installed in, so that it can "
             "be asked",
         )
-
-
-def _neighbours(row: Row) -> str | None:
-    mean = number(row, "neighbours_mean")
-    beside = number(row, "concurrent_attempts") if mean is None else mean
-    return None if beside is None else ("with neighbours" if beside > 0 else "alone")
-
-
-def _as_stored(column: str) -> Callable[[Row], str | None]:
-    def read(row: Row) -> str | None:
-        value = row.get(column)
-        return None if value is None else str(value)
-
-    return read
-
-
-_CIRCUMSTANCES: Mapping[Condition, Callable[[Row], str | None]] = {
-    Condition.ENGINE_VERSION: _as_stored("engine_version"),
-    Condition.GPU_MODEL: _as_stored("gpu_model"),
-    Condition.NICE: _as_stored("nice"),
-    Condition.NEIGHBOURS: _neighbours,
-    Condition.BENCH_VERSION: _as_stored("bench_version"),
-}
 
 
 def _values(rows: list[Row], column: str) -> str:

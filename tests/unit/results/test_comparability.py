@@ -11,7 +11,8 @@ from autotuner.spec.judging import Condition
 
 
 def attempt(name: str, number: int = 1, **row: object) -> AttemptCircumstances:
-    return AttemptCircumstances(name, f"{name}-a{number}", circumstances_of(row))
+    found = circumstances_of(row, neighbours_of_gpus=True)
+    return AttemptCircumstances(name, f"{name}-a{number}", found)
 
 
 def test_equal_circumstances_are_all_compared() -> None:
@@ -111,3 +112,13 @@ def test_a_simulated_server_has_no_neighbours_that_slow_it() -> None:
         attempt("b", neighbours_mean=0.0, simulated=True),
     ]
     assert compare_circumstances(rows).apart == {}
+
+
+@pytest.mark.parametrize(
+    ("gpus", "asked", "said"), [(0, False, "shared"), (1, False, None), (1, True, "shared")]
+)
+def test_neighbours_of_a_server_with_gpus_of_its_own_matter_only_where_the_study_says_so(
+    gpus: int, asked: bool, said: str | None
+) -> None:
+    row = {"gpus": gpus, "neighbours_mean": 2.0}
+    assert circumstances_of(row, neighbours_of_gpus=asked)[Condition.NEIGHBOURS] == said

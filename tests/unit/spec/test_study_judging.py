@@ -115,6 +115,8 @@ def test_a_wrong_goodput_is_explained(study: StudyWriter, text: str, key: str, w
 
 
 def test_circumstances_that_may_differ_are_listed(study: StudyWriter) -> None:
+    assert judging(study, "description: x").compare_across is None
+    assert judging(study, "compare_across: []").compare_across == frozenset()
     found = judging(study, "compare_across: [neighbours, gpu_model]").compare_across
     assert found == {Condition.NEIGHBOURS, Condition.GPU_MODEL}
 

@@ -39,11 +39,20 @@ def test_what_is_compared_across_other_circumstances_is_a_warning(
     draft, only, found, condition, column, value
 ):
     draft.attempts[3][column] = value
+    draft.judging = replace(draft.judging, compare_across=frozenset())
     assert found(compared_across, draft) == [], "then the ranking refuses it"
     draft.judging = replace(draft.judging, compare_across=frozenset({condition}))
     finding = only(compared_across, draft)
     assert (finding.kind, finding.severity) == ("mixed_conditions", Severity.WARNING)
     assert finding.experiment_ids == (draft.attempts[3]["experiment_id"],)
+
+
+def test_neighbours_that_are_compared_by_default_are_a_note(draft, only):
+    draft.attempts[3]["neighbours_mean"] = 1.5
+    draft.judging = replace(draft.judging, compare_across=None)
+    finding = only(compared_across, draft)
+    assert (finding.kind, finding.severity) == ("mixed_conditions", Severity.NOTE)
+    assert "compare_across: []" in finding.remedy
 
 
 def test_equal_circumstances_may_be_compared_across(draft, found):
