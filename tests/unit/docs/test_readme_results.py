@@ -24,6 +24,8 @@ parameters: {max-num-seqs: [1, 8]}
 workloads:
   - {name: chat, scenario: "D(50,20)", concurrency: [1, 4], stop: {seconds: 20, requests: 8}}
 objective: {name: maximize_throughput, at: {concurrency: 4}}
+baseline: false
+finalist_servers: 2
 resources: {gpus: 0}
 bench: closed-loop
 output: results/my-study
