@@ -29,8 +29,7 @@ def write_images(report: Path) -> tuple[Path, ...]:
 
 def _write(browser: Browser, report: Path, name: str) -> Path:
     quoted = json.dumps(name)
-    height = browser.evaluate(f"document.getElementById({quoted}).clientHeight")
-    address = browser.evaluate(f"report.image({quoted}, {_WIDTH_PX}, {height}, {_SCALE})")
+    address = browser.evaluate(f"report.image({quoted}, {_WIDTH_PX}, {_SCALE})")
     target = report.with_name(f"{report.stem}-{name}.png")
     try:
         target.write_bytes(base64.b64decode(str(address).partition(",")[2]))

@@ -160,6 +160,7 @@ def _data(subject: Subject, charts: Sequence[Chart]) -> dict[str, object]:
             c.id: {"figure": c.figure, "selects": c.selects, "rows": c.has_rows} for c in charts
         },
         "curves": CURVES_AT_ONCE,
+        "simulated": subject.is_simulated,
         "look": {"colors": COLORS, "dashes": DASHES, "symbols": SYMBOLS[:8]},
     }
 

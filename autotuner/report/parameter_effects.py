@@ -132,7 +132,9 @@ def _interaction(
         return None
     means = np.where(filled, sums / np.maximum(counts, 1), 0.0)
     residuals = _residuals(means, filled)
-    place = np.unravel_index(int(np.abs(residuals).argmax()), residuals.shape)
+    # Of two that are as far off, as in a grid of 2 x 2, the one that scores better than expected.
+    size = np.abs(residuals) + _NEGLIGIBLE * (residuals > 0)
+    place = np.unravel_index(int(size.argmax()), residuals.shape)
     worst = int(place[0]), int(place[1])
     if abs(residuals[worst]) < _NEGLIGIBLE:
         return None

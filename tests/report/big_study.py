@@ -13,7 +13,7 @@ import heapq
 import itertools
 import random
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -77,10 +77,20 @@ def main() -> None:
     write_big_study(Path(folder), experiments=int(rest[0]) if rest else 1000)
 
 
-def write_big_study(folder: Path, *, experiments: int = 1000, failures: bool = True) -> Path:
-    """Write the study into an empty or missing folder, and return it."""
-    spec = _spec()
-    planned = tuple(itertools.islice(_experiments(spec), experiments))
+def write_big_study(
+    folder: Path,
+    *,
+    experiments: int = 1000,
+    failures: bool = True,
+    axes: Mapping[str, Sequence[Value]] = AXES,
+) -> Path:
+    """Write the study into an empty or missing folder, and return it.
+
+    Args:
+        axes: Parameters of `DEFAULTS` with their values; the others keep their default.
+    """
+    spec = _spec(axes)
+    planned = tuple(itertools.islice(_experiments(spec, axes), experiments))
     record = StudyRecord.of(
         spec,
         planned,
@@ -94,12 +104,12 @@ def write_big_study(folder: Path, *, experiments: int = 1000, failures: bool = T
     return folder
 
 
-def _spec() -> StudySpec:
+def _spec(axes: Mapping[str, Sequence[Value]]) -> StudySpec:
     return StudySpec(
         name="big",
         engine=EngineConfig("sim"),
         model=Model("/models/large", "/models/large"),
-        axes=tuple(Axis(n, tuple({n: value} for value in values)) for n, values in AXES.items()),
+        axes=tuple(Axis(n, tuple({n: value} for value in values)) for n, values in axes.items()),
         workloads=(
             Workload("chat", f"D(512,{OUTPUT_TOKENS})", (1, 8, 32, 128), StopRule(30.0, REQUESTS)),
         ),
@@ -119,11 +129,12 @@ def _spec() -> StudySpec:
     )
 
 
-def _experiments(spec: StudySpec) -> Iterator[Experiment]:
-    yield _experiment(spec, 0, DEFAULTS, is_baseline=True)
-    points = (dict(zip(AXES, values, strict=True)) for values in itertools.product(*AXES.values()))
+def _experiments(spec: StudySpec, axes: Mapping[str, Sequence[Value]]) -> Iterator[Experiment]:
+    baseline = {name: DEFAULTS[name] for name in axes}
+    yield _experiment(spec, 0, baseline, is_baseline=True)
+    points = (dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values()))
     # In random order, so that a part of the study has all values, too.
-    order = [point for point in points if point != DEFAULTS]
+    order = [point for point in points if point != baseline]
     random.Random(0).shuffle(order)
     for index, point in enumerate(order, start=1):
         yield _experiment(spec, index, point)
@@ -132,7 +143,7 @@ def _experiments(spec: StudySpec) -> Iterator[Experiment]:
 def _experiment(
     spec: StudySpec, index: int, point: Mapping[str, Value], *, is_baseline: bool = False
 ) -> Experiment:
-    footprint = Footprint(int(point["tensor-parallel-size"] or 1))
+    footprint = Footprint(int({**DEFAULTS, **point}["tensor-parallel-size"] or 1))
     server = ServerConfig("sim", spec.model, point)
     id_ = Experiment.id_of(server, spec.workloads, footprint, {})
     return Experiment(id_, index, point, server, spec.workloads, footprint, is_baseline)
@@ -179,7 +190,7 @@ class _Writer:
             )
 
     def _failure_of(self, experiment: Experiment) -> FailureKind | None:
-        point = experiment.parameters
+        point = {**DEFAULTS, **experiment.parameters}
         if not self.failures or experiment.is_baseline:
             return None
         if point["tensor-parallel-size"] == 1 and point["max-num-seqs"] == 128:
@@ -267,7 +278,7 @@ class _Writer:
             self.store.write_level(attempt, result)
 
     def _requests(self, experiment: Experiment, level: Level, server: float) -> list[RequestRecord]:
-        point, lanes = experiment.parameters, level.concurrency
+        point, lanes = {**DEFAULTS, **experiment.parameters}, level.concurrency
         count = max(REQUESTS, lanes)
         free_s = [0.0] * lanes
         records = []
@@ -294,7 +305,7 @@ class _Writer:
 
 def _tok_s_per_gpu(experiment: Experiment) -> float:
     """At the best level that keeps the limit with some reserve."""
-    point = experiment.parameters
+    point = {**DEFAULTS, **experiment.parameters}
     return (
         max(
             lanes * OUTPUT_TOKENS / (_ttft_s(point, lanes) + OUTPUT_TOKENS * _tpot_s(point, lanes))

@@ -9,6 +9,8 @@
   );
   const BUTTONS = [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]];
   const CONFIG = { responsive: true, displaylogo: false, modeBarButtons: BUTTONS };
+  const TITLE_PX = 40;
+  const LEGEND_ROW_PX = 20;
   const PRINT_WIDTH_PX = 680;
   const PRINT_HEIGHT_PX = 330;
   const MOST_PRINTED = 60;
@@ -266,10 +268,21 @@
   window.report = {
     chartIds: () => [...charts.keys()],
     drawAll,
-    async image(id, width, height, scale) {
+    // Alone, a chart must say for itself what it shows.
+    image(id, width, scale) {
       const chart = charts.get(id);
-      if (!chart.drawn) await draw(chart);
-      return Plotly.toImage(chart.node, { format: "png", width, height, scale });
+      const drawn = shownTraces(chart);
+      const { margin, legend, ...layout } = chart.figure.layout;
+      const title = chart.node.closest("figure").querySelector("h3").textContent;
+      const rows = chart.selects ? drawn.length : 0;
+      const height = chart.node.clientHeight + TITLE_PX + LEGEND_ROW_PX * rows;
+      Object.assign(layout, {
+        title: { text: plain(data.simulated ? `${title} (SIMULATED)` : title), x: 0.02, xanchor: "left", y: 1, yanchor: "top", pad: { t: 14 } },
+        margin: { ...margin, t: margin.t + TITLE_PX, b: margin.b + LEGEND_ROW_PX * rows },
+        showlegend: rows > 0 || layout.showlegend,
+        legend: rows > 0 ? { x: 0, xanchor: "left", yref: "container", y: 0, yanchor: "bottom" } : legend,
+      });
+      return Plotly.toImage({ data: drawn, layout }, { format: "png", width, height, scale });
     },
   };
 

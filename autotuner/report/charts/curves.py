@@ -160,9 +160,10 @@ def _line_text(limit: float, words: str, number: int, *, logarithmic: bool) -> d
         # Plotly takes the place of an annotation on a logarithmic axis as a logarithm.
         "y": log10(limit) if logarithmic and limit > 0 else limit,
         "xref": "paper",
-        "x": number % 2,
-        "xanchor": "right" if number % 2 else "left",
-        "yanchor": "bottom",
+        # On the left, where latencies are low: nothing is likely to be there.
+        "x": 0,
+        "xanchor": "left",
+        "yanchor": "top" if number % 2 else "bottom",
         "showarrow": False,
         "text": f"{words} {limit:g} s",
         "font": {"size": 11},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from autotuner.report.wording import number, quantity
 __all__ = ["Cell", "heatmap_chart"]
 
 _MOST_CELLS_WITH_TEXT = 150
+_MANY_COLUMNS = 8
+_LINE_CHARS = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +68,14 @@ def heatmap_chart(
             "data": [trace],
             "layout": layout(
                 plot_bgcolor="#eeeeee",
+                margin={"l": 70, "r": 20, "t": 45, "b": 60},
                 xaxis=axis(plain(second), type="category", showgrid=False),
                 yaxis=axis(plain(first), type="category", showgrid=False),
                 annotations=_gaps(rows, columns, at),
             ),
         },
         _description(parameters, cells, unit),
-        height_px=max(300, 130 + 46 * len(rows)),
+        height_px=max(300, 140 + 56 * len(rows)),
         has_rows=True,
     )
 
@@ -88,7 +92,8 @@ def _gaps(
         {
             "x": x,
             "y": y,
-            "text": f"✕ {plain(_problem(at.get((row, column))))}",
+            "text": _mark(_problem(at.get((row, column))), short=len(columns) > _MANY_COLUMNS),
+            "hovertext": plain(_problem(at.get((row, column)))),
             "showarrow": False,
             "font": {"size": 11, "color": INK},
         }
@@ -96,6 +101,11 @@ def _gaps(
         for x, column in enumerate(columns)
         if _score(at.get((row, column))) is None
     ]
+
+
+def _mark(problem: str, *, short: bool) -> str:
+    lines = [] if short else textwrap.wrap(problem, _LINE_CHARS)
+    return "<br>".join(["✕", *map(plain, lines)])
 
 
 def _problem(cell: Cell | None) -> str:
