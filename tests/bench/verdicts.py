@@ -1,8 +1,8 @@
 """How often verdicts are right, over simulated studies whose true best is known.
 
 Each study has 24 configurations. They are measured as the driver does it: the grid once, the
-baseline twice, then rounds of `next_repeats` until all is decided or nobody may be measured once
-more. A second table compares intervals of one configuration from 2 to 5 servers.
+baseline twice, then rounds of `next_repeats` until all is decided, or nobody may be measured once
+more, or all repeats together have cost as much as the grid. A second table compares intervals of one configuration from 2 to 5 servers.
 
 Prints tables, and one JSON object as its last line. The exit code is 1 where, in any row, the
 declared set holds the true best in less than 95 % of the studies, or more than 5 % of them
@@ -28,7 +28,8 @@ from autotuner.results.confidence.intervals import Interval, interval
 from autotuner.results.confidence.noise import pooled_noise, summarise
 from autotuner.results.confidence.repeats import next_repeats
 from autotuner.results.confidence.verdict import Verdict, VerdictKind, judge
-from autotuner.spec.objective import Direction
+from autotuner.spec.judging import Judging
+from autotuner.spec.objective import Direction, Objective
 
 CONFIGURATIONS = 24
 MINIMAL_EFFECT = 0.02
@@ -38,6 +39,7 @@ CVS = (0.003, 0.01, 0.02, 0.05, 0.10, 0.20)
 SETTINGS = {(8, 5): NOISES, (8, 10): ("unequal",), (1, 5): ("unequal",)}
 """Slots and most servers per configuration -> noises; the hardest one where that is enough."""
 REQUIRED = 0.95
+OBJECTIVE = Objective("t", "output_throughput_tok_s", Direction.MAXIMIZE)
 
 
 def true_values(shape: str, random: np.random.Generator) -> np.ndarray:
@@ -92,8 +94,8 @@ def run_study(true: np.ndarray, logs: np.ndarray, slots: int, most: int) -> Stud
         most_servers=most,
         slots=slots,
     )
-    extra = 0
-    while chosen := chosen_next(samples):
+    extra, allowed = 0, Judging(OBJECTIVE, finalist_servers=most).most_repeats(len(true))
+    while chosen := chosen_next(samples)[: allowed - extra]:
         for key in chosen:
             samples[key].append(values[key][len(samples[key])])
         extra += len(chosen)

@@ -18,6 +18,8 @@ __all__ = ["PRIOR_CV", "next_repeats", "repeats_needed"]
 PRIOR_CV = 0.05
 """Noise that is expected before any is measured. It chooses who is repeated first, no more."""
 _PRIOR_DEGREES = 3
+_MOST_RIVALS = 5
+"""Few at a time: repeats that are spread over many decide about none."""
 _WITHIN_REACH = 3.0
 """Standard errors behind the leader at which a rival is worth a repeat."""
 
@@ -36,8 +38,8 @@ def next_repeats(
 ) -> tuple[str, ...]:
     """Ids to measure on one more fresh server each, now; the most useful first.
 
-    Candidates are the leader and the rivals that are undecided and within its reach, and all
-    undecided ones where no other is left. Those with the fewest servers come first, of these
+    Candidates are the leader and the best rivals that are undecided and within its reach, and
+    all undecided ones where no other is left. Those with the fewest servers come first, of these
     the best. Empty when all is decided, or when nobody may be measured once more.
 
     Args:
@@ -57,7 +59,7 @@ def next_repeats(
     if not found.undecided:
         return ()
     every = [rival.id for rival in found.undecided]
-    near = [rival.id for rival in found.undecided if _within_reach(found, rival)]
+    near = [rival.id for rival in found.undecided if _within_reach(found, rival)][:_MOST_RIVALS]
     for candidates in ([found.leader, *(near or every[:1])], [found.leader, *every]):
         counts = {key: found.summaries[key].count for key in candidates}
         free = [key for key in candidates if counts[key] < most_servers]
@@ -90,10 +92,11 @@ def _servers_needed(
     """Servers that leader and rival need each, were their means to stay where they are."""
     if rival.advantage is None:
         return None
-    # The rival is decided once the bounds exclude either 0 or the smallest effect that matters.
-    enough = max(rival.advantage, math.log1p(minimal_effect) - rival.advantage)
-    if enough <= 0:
-        return None
+    # What the bounds must exclude: no difference, or where it looks small, a rival that is better
+    # by as much as matters.
+    effect = math.log1p(minimal_effect)
+    looks_small = rival.advantage < effect
+    enough = rival.advantage + effect if looks_small else rival.advantage
     pair = (found.summaries[found.leader], found.summaries[rival.id])
     measured = [moderated_variance(summary, noise) for summary in pair]
     variance = sum(v for v, _ in measured)

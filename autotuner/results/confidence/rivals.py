@@ -48,7 +48,8 @@ class Standing(StrEnum):
 
     BEATEN = "beaten"
     TIED = "tied"
-    """The leader's advantage, if any, is below what matters."""
+    """It is certainly not better than the leader by as much as matters, and does not look worse
+    by as much."""
     UNDECIDED = "undecided"
 
 
@@ -138,7 +139,12 @@ def _standing(advantage: float, half: float, effect: float) -> Standing:
     """Standing of a rival from the bounds of the leader's advantage and what matters."""
     if advantage + half < effect:
         return Standing.TIED  # even where it is certainly worse: it is certainly not much worse
-    return Standing.BEATEN if advantage - half > 0 else Standing.UNDECIDED
+    if advantage - half > 0:
+        return Standing.BEATEN
+    # Whoever takes the leader is safe. A rival that looks much worse may yet be beaten, though.
+    if advantage < effect and advantage - half > -effect:
+        return Standing.TIED
+    return Standing.UNDECIDED
 
 
 def _without_logarithm(leader: Summary, rival: Summary) -> Standing:

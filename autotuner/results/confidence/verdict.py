@@ -21,7 +21,7 @@ class VerdictKind(StrEnum):
     WINNER = "winner"
     """All rivals are certainly worse than the leader."""
     TIED = "tied"
-    """The rivals that are not certainly worse are certainly not much worse."""
+    """The rivals that are not certainly worse are certainly not better by as much as matters."""
     NOT_ENOUGH_EVIDENCE = "not_enough_evidence"
     NO_RESULT = "no_result"
     """There is nothing to compare."""
@@ -39,7 +39,7 @@ class Verdict:
     leader: str | None
     """The best by what was measured; None where nothing was."""
     tied_with: tuple[str, ...]
-    """Rivals that the leader is better than by less than the minimal effect, if at all."""
+    """Rivals that are not better than the leader by the minimal effect, nor look worse by it."""
     undecided: tuple[str, ...]
     """Rivals of which the samples do not tell; best first, as all ids here."""
     repeats_needed: int | None
@@ -68,8 +68,10 @@ class Verdict:
             return f"winner: {names[self.leader]}, {self._by_how_much()}"
         if self.kind is VerdictKind.TIED:
             tied = ", ".join(names[key] for key in self.tied_with)
+            better = self.minimal_effect if self.shortfall is None else self.shortfall
             return (
-                f"tied: {names[self.leader]} with {tied} (within {_percent(self.minimal_effect)} %)"
+                f"tied: {names[self.leader]} with {tied} "
+                f"(none is more than {_percent(better)} % better)"
             )
         parts = (self._lead(names), self._what_it_may_cost(), self._what_it_takes())
         return f"not enough evidence: {'; '.join(part for part in parts if part)}"

@@ -50,7 +50,7 @@ def test_nobody_is_measured_more_often_than_allowed() -> None:
 def test_what_is_decided_is_not_repeated() -> None:
     samples = {
         "best": [100.0, 100.1, 99.9],
-        "near": [98.0, 99.9, 99.4],
+        "near": [95.0, 99.9, 97.0],
         "beaten": [80.0, 80.1, 79.9],
     }
     assert set(chosen(samples)) == {"best", "near"}
@@ -108,3 +108,8 @@ def test_repeats_needed_is_about_what_it_takes() -> None:
 
 def judged(samples: Samples) -> Verdict:
     return judge(samples, Direction.MAXIMIZE, minimal_effect=0.02, most_servers=60)
+
+
+def test_few_are_repeated_at_a_time() -> None:
+    samples = {f"c{i:02}": [100.0 - i / 10] for i in range(24)}
+    assert chosen(samples, slots=24) == ("c00", "c01", "c02", "c03", "c04", "c05")

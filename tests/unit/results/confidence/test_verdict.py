@@ -99,6 +99,22 @@ def test_a_rival_certainly_worse_by_less_than_matters_is_tied_and_not_beaten() -
     assert at_once.kind is VerdictKind.WINNER
 
 
+def test_a_rival_that_cannot_be_better_by_what_matters_nor_looks_worse_by_it_is_tied() -> None:
+    wave = [1.004, 0.996, 1.003, 0.997, 1.0]
+    close = {"a": [100.5 * f for f in wave], "b": [100.0 * f for f in wave]}
+    verdict = verdict_of(close)
+    bounds = verdict.advantages["b"]
+    assert bounds.low is not None
+    assert -0.02 < bounds.low < 0
+    assert sets(verdict) == (VerdictKind.TIED, "a", ("b",), ())
+
+
+def test_a_rival_that_looks_worse_by_what_matters_is_not_tied_but_may_yet_be_beaten() -> None:
+    wave = [1.01, 0.99, 1.008, 0.992, 1.0]
+    apart = {"a": [102.2 * f for f in wave], "b": [100.0 * f for f in wave]}
+    assert sets(verdict_of(apart)) == (VerdictKind.NOT_ENOUGH_EVIDENCE, "a", (), ("b",))
+
+
 def test_noise_larger_than_the_difference_is_not_enough_evidence() -> None:
     verdict = verdict_of({"a": [100.0, 108.0], "b": [101.0, 99.0]})
     assert verdict.kind is VerdictKind.NOT_ENOUGH_EVIDENCE
@@ -230,7 +246,7 @@ def test_no_number_of_a_verdict_is_infinite(seed: int) -> None:
         ),
         (
             {"a": [100.0, 100.2, 99.8], "b": [100.0, 100.2, 99.8], "c": [50.0, 50.0]},
-            "tied: A with b (within 2 %)",
+            "tied: A with b (none is more than 0.7 % better)",
         ),
         (
             {"a": [110.0, 110.0, 110.0], "b": [100.0, 100.0, 100.0], "c": [50.0, 50.0]},
