@@ -2,7 +2,8 @@
 
 Each study has 24 configurations. They are measured as the driver does it: the grid once, the
 baseline twice, then rounds of `next_repeats` until all is decided, or nobody may be measured once
-more, or all repeats together have cost as much as the grid. A second table compares intervals of one configuration from 2 to 5 servers.
+more, or all repeats together have cost as much as the grid. A second table compares intervals of
+one configuration from 2 to 5 servers.
 
 Prints tables, and one JSON object as its last line. The exit code is 1 where, in any row, the
 declared set holds the true best in less than 95 % of the studies, or more than 5 % of them

@@ -110,7 +110,7 @@ def test_a_rival_that_cannot_be_better_by_what_matters_nor_looks_worse_by_it_is_
 
 
 def test_a_rival_that_looks_worse_by_what_matters_is_not_tied_but_may_yet_be_beaten() -> None:
-    wave = [1.01, 0.99, 1.008, 0.992, 1.0]
+    wave = [1.015, 0.985, 1.01, 0.99, 1.0]
     apart = {"a": [102.2 * f for f in wave], "b": [100.0 * f for f in wave]}
     assert sets(verdict_of(apart)) == (VerdictKind.NOT_ENOUGH_EVIDENCE, "a", (), ("b",))
 
