@@ -65,19 +65,19 @@ class Repeats:
     def _finalists(self, results: StudyResults, slots: int) -> tuple[Experiment, ...]:
         ranking, judging = results.ranking(), self._plan.spec.judging
         samples = {entry.experiment_id: entry.score.samples for entry in ranking.feasible}
+        # By attempts, not by samples: those under other circumstances are none, and cost as much.
+        full = {id_ for id_, a in results.chosen.items() if len(a) >= judging.finalist_servers}
+        repeats = int((results.experiments["purpose"] == Purpose.CONFIRM).sum())
+        left = judging.most_repeats(len(self._experiments)) - repeats
         wanted = next_repeats(
             samples,
             ranking.direction,
             minimal_effect=judging.minimal_effect,
             most_servers=judging.finalist_servers,
-            slots=max(1, len(samples)),
+            slots=max(0, min(slots, left)),
+            closed=self._closed | full,
         )
-        # By attempts, not by samples: those under other circumstances are none, and cost as much.
-        full = {id_ for id_, a in results.chosen.items() if len(a) >= judging.finalist_servers}
-        open_ = [id_ for id_ in wanted if id_ not in self._closed | full]
-        repeats = int((results.experiments["purpose"] == Purpose.CONFIRM).sum())
-        left = judging.most_repeats(len(self._experiments)) - repeats
-        return tuple(self._experiments[id_] for id_ in open_[: max(0, min(slots, left))])
+        return tuple(self._experiments[id_] for id_ in wanted)
 
     def _drift_check(self, results: StudyResults) -> Round | None:
         baseline = self._plan.baseline

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from autotuner.results.confidence.noise import (
     Noise,
@@ -34,6 +34,7 @@ def next_repeats(
     minimal_effect: float,
     most_servers: int,
     slots: int,
+    closed: Collection[str] = (),
     confidence: float = 0.95,
 ) -> tuple[str, ...]:
     """Ids to measure on one more fresh server each, now; the most useful first.
@@ -46,6 +47,7 @@ def next_repeats(
         samples: Experiment id -> effective value per fresh server.
         most_servers: Nobody is measured on more servers than these.
         slots: At most so many ids.
+        closed: Nobody of these.
     """
     if len(samples) < 2:
         return ()
@@ -62,7 +64,7 @@ def next_repeats(
     near = [rival.id for rival in found.undecided if _within_reach(found, rival)][:_MOST_RIVALS]
     for candidates in ([found.leader, *(near or every[:1])], [found.leader, *every]):
         counts = {key: found.summaries[key].count for key in candidates}
-        free = [key for key in candidates if counts[key] < most_servers]
+        free = [key for key in candidates if counts[key] < most_servers and key not in closed]
         if free:
             # A stable sort: among equals the best comes first.
             return tuple(sorted(free, key=lambda key: counts[key])[:slots])

@@ -113,3 +113,16 @@ def judged(samples: Samples) -> Verdict:
 def test_few_are_repeated_at_a_time() -> None:
     samples = {f"c{i:02}": [100.0 - i / 10] for i in range(24)}
     assert chosen(samples, slots=24) == ("c00", "c01", "c02", "c03", "c04", "c05")
+
+
+def test_those_that_are_closed_leave_their_place_to_others() -> None:
+    samples = {f"c{i}": [100.0 - i] for i in range(8)}
+    found = next_repeats(
+        samples,
+        Direction.MAXIMIZE,
+        minimal_effect=0.02,
+        most_servers=5,
+        slots=2,
+        closed={f"c{i}" for i in range(6)},
+    )
+    assert found == ("c6", "c7")
