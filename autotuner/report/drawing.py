@@ -44,25 +44,25 @@ def draw_pareto(subject: Subject) -> Drawing:
 
 
 def draw_latencies(subject: Subject) -> Drawing:
-    """Latencies over throughput, of the workload that the objective looks at."""
+    """Latencies over throughput, workload by workload."""
     levels = subject.results.pooled_levels
-    workloads = list(dict.fromkeys(levels["workload"]))
-    if not workloads:
-        return Drawing((), "No level was measured.")
+    workloads = sorted(set(levels["workload"]))
     judging = subject.study.judging
-    workload = judging.objective.workload or str(workloads[0])
-    charts = curve_charts(levels, subject.configurations, judging, workload)
+    charts = [
+        chart
+        for number, workload in enumerate(workloads)
+        for chart in curve_charts(
+            levels, subject.configurations, judging, workload, number if number else None
+        )
+    ]
     if not charts:
-        return Drawing((), f"No level of workload {workload} has throughput and latencies.")
-    others = [name for name in workloads if name != workload]
-    caption = (
-        f"One curve per configuration, over its concurrency levels on workload {workload}; hold "
-        f"the pointer over a point for its concurrency. Shown are the best {CURVES_AT_ONCE} by "
-        "rank that the filter lets through, and the baseline in black."
+        return Drawing((), "No level has throughput and latencies.")
+    return Drawing(
+        tuple(charts),
+        "One curve per configuration, over its concurrency levels; hold the pointer over a point "
+        f"for its concurrency. Shown are the best {CURVES_AT_ONCE} by rank that the filter lets "
+        "through, and the baseline in black.",
     )
-    if others:
-        caption += f" Not drawn: {', '.join(others)}."
-    return Drawing(charts, caption)
 
 
 def draw_effects(subject: Subject) -> Drawing:

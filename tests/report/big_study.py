@@ -328,7 +328,7 @@ def _tpot_s(point: Mapping[str, Value], concurrency: int) -> float:
     cache = {"auto": 1.0, "fp8_e4m3": 0.93, "fp8_e5m2": 0.94, "int8": 1.05, "turbo": 0.97}
     chunked = 1.06 if point["enable-chunked-prefill"] else 1.0
     step_s = (0.006 + 0.00016 * batch) / tensor_parallel**0.8
-    return step_s * cache[str(point["kv-cache-dtype"])] * chunked
+    return step_s * cache.get(str(point["kv-cache-dtype"]), 1.0) * chunked
 
 
 def _ttft_s(point: Mapping[str, Value], concurrency: int) -> float:

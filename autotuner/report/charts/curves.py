@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log10
 
 import pandas as pd
@@ -41,7 +41,11 @@ _THROUGHPUT = "output_throughput_tok_s"
 
 
 def curve_charts(
-    levels: pd.DataFrame, configurations: Sequence[Configuration], judging: Judging, workload: str
+    levels: pd.DataFrame,
+    configurations: Sequence[Configuration],
+    judging: Judging,
+    workload: str,
+    number: int | None = None,
 ) -> tuple[Chart, ...]:
     """One chart per latency; those without any number are left out.
 
@@ -49,6 +53,7 @@ def curve_charts(
         levels: Pooled levels.
         configurations: In the order of the ranking, which is that of the curves.
         workload: The one whose levels are drawn.
+        number: Tells the ids of its charts from those of another workload.
     """
     usable = levels[(levels["workload"] == workload) & (levels["status"] == "ok")]
     per_gpu = bool(usable["output_throughput_tok_s_per_gpu"].notna().any())
@@ -63,7 +68,8 @@ def curve_charts(
             and (curve := _curve(c, by_experiment[c.id], panel, x)) is not None
         ]
         if curves:
-            charts.append(_chart(panel, curves, judging, workload, per_gpu=per_gpu))
+            chart = _chart(panel, curves, judging, workload, per_gpu=per_gpu)
+            charts.append(chart if number is None else replace(chart, id=f"{chart.id}-{number}"))
     return tuple(charts)
 
 
@@ -103,7 +109,7 @@ def _chart(
     per = "per GPU" if per_gpu else "of the server"
     return Chart(
         f"curves-{panel.metric[:-2]}-{panel.statistic}",
-        f"{panel.words[0].upper()}{panel.words[1:]}",
+        f"{panel.words[0].upper()}{panel.words[1:]} ({workload})",
         {
             "data": curves,
             "layout": layout(

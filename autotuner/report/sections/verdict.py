@@ -19,6 +19,7 @@ from autotuner.results.confidence.verdict import Interval
 __all__ = ["simulated_banner", "verdict_section"]
 
 _SHOWN_RIVALS = 5
+_HEADINGS = ("configuration", "standing", "score", "leader is better by", "servers")
 
 
 def simulated_banner(subject: Subject) -> Markup:
@@ -140,23 +141,30 @@ def _against_baseline(subject: Subject, leader: Configuration) -> str:
 
 
 def _rivals(subject: Subject) -> Markup | None:
-    """Those that may be as good as the leader."""
-    verdict = subject.ranking.verdict
-    ids = verdict.rivals_named
-    if not ids:
-        return None
-    rows = [_rival_row(subject, id_) for id_ in ids]
-    headings = ("configuration", "standing", "score", "leader is better by", "servers")
-    first = table(headings, rows[:_SHOWN_RIVALS], caption="May be as good as the leader")
+    """Those that may be as good as the leader, or else the next best."""
+    named = subject.ranking.verdict.rivals_named
+    if not named:
+        return _next_best(subject)
+    rows = [_rival_row(subject, id_) for id_ in named]
+    first = table(_HEADINGS, rows[:_SHOWN_RIVALS], caption="May be as good as the leader")
     rest = rows[_SHOWN_RIVALS:]
     if not rest:
         return first
     more = element(
         "details",
         element("summary", f"{counted(len(rest), 'more configuration')} that may be as good"),
-        table(headings, rest, caption="Further ones that may be as good as the leader"),
+        table(_HEADINGS, rest, caption="Further ones that may be as good as the leader"),
     )
     return join([first, more])
+
+
+def _next_best(subject: Subject) -> Markup | None:
+    advantages = subject.ranking.verdict.advantages
+    ids = [c.id for c in subject.configurations if c.id in advantages][:_SHOWN_RIVALS]
+    if not ids:
+        return None
+    rows = [_rival_row(subject, id_) for id_ in ids]
+    return table(_HEADINGS, rows, caption="The next best, which are worse than the leader")
 
 
 def _rival_row(subject: Subject, id_: str) -> Sequence[Content]:
@@ -164,7 +172,7 @@ def _rival_row(subject: Subject, id_: str) -> Sequence[Content]:
     interval = subject.ranking.verdict.advantages.get(id_)
     return (
         rival.label,
-        rival.standing,
+        rival.standing or "worse",
         quantity(rival.entry.score.value, subject.ranking.unit),
         _interval(interval),
         rival.entry.servers,

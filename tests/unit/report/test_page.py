@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -156,3 +157,33 @@ def test_a_file_that_cannot_be_written_is_one_clear_error(
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         write_report(small_study, tmp_path / "file" / "page.html")
+
+
+def test_a_study_that_has_only_begun_has_a_report(small_study: Path, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    for folder in ("requests", "levels", "experiments", "logs"):
+        (begun / folder).mkdir(parents=True)
+    (begun / "study.json").write_text((small_study / "study.json").read_text())
+    text = page(load_subject(begun))
+    assert "Nothing was measured that could be compared" in text
+    assert "14 configurations not measured yet" in text
+    assert "Nothing has run yet" in text
+    assert data(text)["charts"] == {}
+
+
+def test_a_study_whose_experiments_all_failed_has_a_report(
+    small_study: Path, tmp_path: Path
+) -> None:
+    results = load_subject(small_study).results
+    failed = tmp_path / "failed"
+    for folder in ("requests", "levels", "experiments", "logs"):
+        (failed / folder).mkdir(parents=True)
+    (failed / "study.json").write_text((small_study / "study.json").read_text())
+    lost = results.attempts[results.attempts["outcome"] == "failed"]
+    for id_ in lost["attempt_id"]:
+        for file in small_study.rglob(f"*{id_}*.parquet"):
+            shutil.copy(file, failed / file.relative_to(small_study))
+    text = page(load_subject(failed))
+    assert "no result" in text.lower()
+    assert "CUDA out of memory" in text
+    assert set(data(text)["charts"]) == {"timeline"}

@@ -90,3 +90,15 @@ def test_levels_that_are_not_ok_are_not_drawn(
     make_configuration: Callable[..., Configuration],
 ) -> None:
     assert draw(make_configuration, levels(status="failed")) == {}
+
+
+def test_charts_of_another_workload_have_ids_of_their_own(
+    make_configuration: Callable[..., Configuration],
+) -> None:
+    charts = curve_charts(levels(), [make_configuration(0)], JUDGING, "other", 1)
+    assert [chart.id for chart in charts] == [
+        "curves-ttft-p50-1",
+        "curves-ttft-p99-1",
+        "curves-tpot-p50-1",
+    ]
+    assert charts[0].title == "Time to first token, median (other)"
