@@ -140,12 +140,15 @@ class Subject:
 
     @cached_property
     def in_space(self) -> tuple[Configuration, ...]:
-        """Points of the search space: all but a baseline outside of it."""
-        names = {column.parameter for column in self.study.parameters}
+        """Points of the search space: all but a baseline that has a value of its own."""
+        names = [column.parameter for column in self.study.parameters]
+        others = [c for c in self.configurations if not c.is_baseline]
+        seen = {name: {self.value_text(c, name) for c in others} for name in names}
         return tuple(
             c
             for c in self.configurations
-            if not c.is_baseline or names <= set(c.expected.parameters)
+            if not c.is_baseline
+            or all(self.value_text(c, name) in texts for name, texts in seen.items())
         )
 
     def value_of(self, configuration: Configuration, parameter: str) -> Value:

@@ -55,7 +55,7 @@ def effects_chart(effects: Sequence[MainEffect]) -> Chart | None:
                 showlegend=False,
                 margin={"l": 90, "r": 20, "t": _ABOVE_PX, "b": _FOOT_PX},
                 xaxis=axis(
-                    "mean score against that of all",
+                    "score against the mean",
                     ticksuffix=" %",
                     zeroline=True,
                     zerolinecolor=INK,

@@ -1,0 +1,29 @@
+"""Software, machines and dates of a study."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from autotuner.report.sections.provenance import provenance_section
+from autotuner.report.subject import Subject
+
+
+def test_it_names_study_versions_nodes_and_dates(subject: Subject) -> None:
+    text = provenance_section(subject)
+    for words in (
+        "big-study",
+        "sim 1.0",
+        "closed-loop 0",
+        "/models/large",
+        "2026-03-02 08:00:0",
+        "chat D(512,128) c=128",
+        "gpu-node-c",
+        "Imaginary 80GB",
+    ):
+        assert words in text
+
+
+def test_a_version_that_nobody_knows_is_called_unknown(subject: Subject) -> None:
+    attempts = subject.attempts.assign(engine_version=None)
+    text = provenance_section(Subject(replace(subject.results, attempts=attempts), ()))
+    assert "sim (version unknown)" in text
