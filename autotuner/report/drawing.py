@@ -13,6 +13,7 @@ from autotuner.report.charts.pareto import pareto_charts
 from autotuner.report.charts.timeline import stays_of, timeline_chart
 from autotuner.report.parameter_effects import Scored, main_effects, strongest_interaction
 from autotuner.report.subject import Configuration, Subject
+from autotuner.report.wording import counted
 from autotuner.results.pareto import pareto_points
 from autotuner.results.score import EntryStatus
 from autotuner.spec.objective import Direction
@@ -89,12 +90,20 @@ def draw_effects(subject: Subject) -> Drawing:
 
 def draw_timeline(subject: Subject) -> Drawing:
     """Who ran where and when."""
-    chart = timeline_chart(stays_of(subject.attempts), _by_id(subject))
+    stays = stays_of(subject.attempts)
+    chart = timeline_chart(stays, _by_id(subject))
+    left = len(subject.attempts) - len(stays)
+    unknown = (
+        f" Not drawn: {counted(left, 'attempt')} whose start nobody could record, lost with its "
+        "node or before it reached one."
+        if left
+        else ""
+    )
     if chart is None:
-        return Drawing((), "Nothing has run yet.")
+        return Drawing((), f"Nothing has run yet.{unknown}")
     return Drawing(
         (chart,),
-        f"{chart.description} Devices that no attempt ever used are not known here.",
+        f"{chart.description} Devices that no attempt ever used are not known here.{unknown}",
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from report.big_study import write_big_study
 
@@ -55,3 +57,11 @@ def test_every_trace_that_is_filtered_has_an_experiment_per_point(subject: Subje
             along = ("x", "y", "hovertext", *(("base", "width") if trace["type"] == "bar" else ()))
             assert {len(trace[name]) for name in along} == {len(experiments)}
             assert set(experiments) <= set(known)
+
+
+def test_attempts_that_cannot_be_drawn_are_counted(subject: Subject) -> None:
+    assert "Not drawn" not in draw_timeline(subject).caption
+    attempts = subject.attempts.copy()
+    attempts.loc[attempts["failure_kind"] == "node_lost", "started_at"] = pd.NaT
+    lost = Subject(replace(subject.results, attempts=attempts), ())
+    assert "Not drawn: 1 attempt whose start" in draw_timeline(lost).caption
