@@ -57,6 +57,7 @@ def running_facts(running: Running, bench: str) -> dict[str, object]:
         "concurrent_attempts": running.neighbours,
         "neighbours_mean": running.neighbours_mean(time.monotonic()),
         "seconds_actor_start": None if first is None else first - running.submitted_at,
+        "started_at": running.started_at,
         "ended_at": datetime.now(UTC),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from autotuner.execution.base import Slot
 from autotuner.node.events import AttemptOrder
@@ -28,6 +29,8 @@ class Running:
     neighbours: int
     """Attempts of this study on the node when this one started."""
     submitted_at: float = field(default_factory=time.monotonic)
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """By the driver's clock: of an attempt that is lost, its node tells none."""
     first_event_at: float | None = None
     reported_waiting: bool = False
     phase: Phase = Phase.PREFLIGHT

@@ -41,6 +41,11 @@ class Devices:
         """Whether there is anything to check."""
         return bool(self._ids)
 
+    @property
+    def driver_version(self) -> str | None:
+        """Of the devices; None where they cannot be read."""
+        return self._probe.driver_version if self._probe is not None and self._ids else None
+
     def await_free(self, timeout_s: float, should_stop: Callable[[], object]) -> str | None:
         """Wait until nobody else holds memory; the fault of the slot, or None.
 

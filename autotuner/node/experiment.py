@@ -74,6 +74,7 @@ class _AttemptRun:
         self._facts: dict[str, object] = {
             "host": host_name(),
             "gpu_ids": list(gpu_ids),
+            "gpu_driver": devices.driver_version,
             "simulated": load_engine(order.attempt.experiment.server.engine).simulated,
             "bench": load_generator(order.bench.name).name,
             "started_at": datetime.now(UTC),

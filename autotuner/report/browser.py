@@ -6,17 +6,19 @@ Pipes, since they need neither a port nor a library. The browser lives as long a
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import select
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
+
+import psutil
 
 from autotuner.errors import OutputError
 
@@ -32,8 +34,9 @@ BROWSERS = (
 )
 _CHUNK = 1 << 16
 _END_S = 5.0
-# The browser reads commands from descriptor 3 and answers on 4.
-_ON_PIPES = ("/bin/sh", "-c", 'exec "$@" 3<&0 4>&1 0</dev/null 1>&2', "sh")
+_COMMANDS, _REPLIES = 3, 4
+"""Descriptors on which the browser reads commands and answers."""
+_NOT_THOSE = 10
 
 
 class Browser:
@@ -149,22 +152,44 @@ def open_browser(timeout_s: float = 60.0) -> Iterator[Browser]:
             f"PNGs are drawn by a browser, and none is on the PATH (looked for "
             f"{', '.join(BROWSERS)}); install Chromium or Chrome, or leave out --png"
         )
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        process = subprocess.Popen(
-            [*_ON_PIPES, program, *_switches(Path(profile))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        assert process.stdin is not None  # noqa: S101
-        assert process.stdout is not None  # noqa: S101
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+        _started([program, *_switches(Path(profile))]) as (commands, replies),
+    ):
+        browser = Browser(commands, replies)
+        browser.attach(timeout_s)
+        yield browser
+
+
+@contextlib.contextmanager
+def _started(command: list[str]) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """The browser's two pipes; it is ended, with all it has started, when the block is left."""
+    reads, commands = os.pipe()
+    replies, writes = os.pipe()
+    # Elsewhere first: either may have got a number that the other is to have.
+    inner = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _NOT_THOSE) for fd in (reads, writes)]
+    with os.fdopen(commands, "wb") as to_browser, os.fdopen(replies, "rb") as from_browser:
         try:
-            browser = Browser(process.stdin, process.stdout)
-            browser.attach(timeout_s)
-            yield browser
+            pid = os.posix_spawn(
+                command[0],
+                command,
+                os.environ,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
+                    (os.POSIX_SPAWN_DUP2, 0, 1),
+                    (os.POSIX_SPAWN_DUP2, 0, 2),
+                    (os.POSIX_SPAWN_DUP2, inner[0], _COMMANDS),
+                    (os.POSIX_SPAWN_DUP2, inner[1], _REPLIES),
+                ],
+                setsid=True,
+            )
         finally:
-            _end(process)
+            for fd in (reads, writes, *inner):
+                os.close(fd)
+        try:
+            yield to_browser, from_browser
+        finally:
+            _end(psutil.Process(pid))
 
 
 def _switches(profile: Path) -> list[str]:
@@ -183,17 +208,13 @@ def _switches(profile: Path) -> list[str]:
     return [*switches, "--no-sandbox"] if os.geteuid() == 0 else switches
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the browser and all it has started."""
+def _end(process: psutil.Process) -> None:
+    """End the browser and all it has started; it leads a session of its own."""
     for sent in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, sent)
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with contextlib.suppress(psutil.TimeoutExpired):
             process.wait(_END_S)
             break
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    for pipe in (process.stdin, process.stdout):
-        with contextlib.suppress(OSError):
-            if pipe is not None:
-                pipe.close()

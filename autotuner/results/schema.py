@@ -33,7 +33,7 @@ __all__ = [
 # 2: experiments have slot_fault, swept and seconds_postflight.
 # 3: requests have itl_s, output_chunks and output_tokens_asked, and cut ones an end; levels have
 #    counts, ITL, goodput, tokens per dollar and the load generator's CPU share; experiments have
-#    purpose, is_baseline and neighbours_mean.
+#    purpose, is_baseline, neighbours_mean and gpu_driver.
 SCHEMA_VERSION = 3
 VERSION_KEY = b"autotuner.schema_version"
 
@@ -171,6 +171,7 @@ _EXPERIMENT = [
     pa.field("gpus", pa.int32(), nullable=False),
     pa.field("gpu_ids", pa.list_(pa.field("element", pa.string()))),
     pa.field("gpu_model", pa.string()),
+    pa.field("gpu_driver", pa.string()),
     pa.field("cpu_reserve", pa.int32(), nullable=False),
     pa.field("cpus_server", pa.string()),
     pa.field("cpus_load", pa.string()),

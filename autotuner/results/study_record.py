@@ -55,6 +55,8 @@ class StudyRecord:
     experiments: tuple[ExpectedExperiment, ...]
     """In plan order."""
     description: str = ""
+    order_seed: int | None = None
+    """Of the random order of experiments and levels; None: they ran in plan order."""
 
     @staticmethod
     def of(
@@ -98,6 +100,7 @@ class StudyRecord:
                 for e in experiments
             ),
             description=spec.description,
+            order_seed=spec.order_seed,
         )
 
     @property

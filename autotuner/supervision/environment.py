@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
-    "MASK",
     "LEASE_VARIABLE",
+    "MASK",
     "KernelFacts",
     "clean_environment",
     "is_secret_name",

@@ -218,6 +218,7 @@ class _Writer:
             "host": host,
             "gpu_ids": [str(device) for device in devices],
             "gpu_model": "Imaginary 80GB",
+            "gpu_driver": "1.2.3",
             "nice": 0,
             "concurrent_attempts": 1,
             "neighbours_mean": 1.0,

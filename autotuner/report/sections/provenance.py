@@ -29,6 +29,7 @@ def provenance_section(subject: Subject) -> Markup:
         ("launcher", _distinct(attempts, "launcher")),
         ("niceness of the servers", _distinct(attempts, "nice")),
         ("levels", _levels(subject)),
+        ("order", _order(subject)),
     ]
     return join(
         [
@@ -81,6 +82,11 @@ def _levels(subject: Subject) -> str:
     return ", ".join(map(str, sorted(levels))) + again
 
 
+def _order(subject: Subject) -> str:
+    seed = subject.study.order_seed
+    return "as planned" if seed is None else f"random, seed {seed}"
+
+
 def _hosts(attempts: pd.DataFrame) -> Markup:
     rows = []
     for host, of_it in attempts.dropna(subset=["host"]).groupby("host"):
@@ -89,10 +95,11 @@ def _hosts(attempts: pd.DataFrame) -> Markup:
             (
                 str(host),
                 ", ".join(sorted(of_it["gpu_model"].dropna().unique())) or MISSING,
+                ", ".join(sorted(of_it["gpu_driver"].dropna().unique())) or MISSING,
                 f"{len(devices)}" if devices else MISSING,
                 f"{len(of_it):,}",
                 f"{(of_it['outcome'] == 'failed').sum():,}",
             )
         )
-    headings = ("node", "GPU model", "GPUs used", "attempts", "of them failed")
+    headings = ("node", "GPU model", "driver", "GPUs used", "attempts", "of them failed")
     return table(headings, rows, caption="Nodes")

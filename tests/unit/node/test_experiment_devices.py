@@ -106,6 +106,7 @@ def test_on_free_devices_an_attempt_ends_without_a_fault(device, attempt):
     told = attempt().run()
     assert told.outcome == Completed()
     assert told.ended.slot_fault is None
+    assert told.ended.facts["gpu_driver"] == "simulated"
     assert told.events[-1] is told.ended
     # The server is stopped within its own phase, which nobody need be told of.
     assert told.phases == [phase for phase in PHASES if phase is not Phase.STOP]

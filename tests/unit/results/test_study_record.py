@@ -69,6 +69,7 @@ def test_the_record_of_a_planned_study_holds_every_expected_level(
         axes=(Axis("max-num-seqs", tuple({"max-num-seqs": n} for n in (8, 16, 32))),),
         workloads=experiments[0].workloads,
         judging=study.judging,
+        order_seed=7,
     )
     made = StudyRecord.of(
         spec,
@@ -82,7 +83,8 @@ def test_the_record_of_a_planned_study_holds_every_expected_level(
     unlaunched = tuple(
         replace(e, launch_command="", parts={}, footprint=None) for e in made.experiments
     )
-    assert replace(made, experiments=unlaunched) == study
+    assert made.order_seed == 7
+    assert replace(made, experiments=unlaunched, order_seed=None) == study
     assert [len(e.levels) for e in made.experiments] == [2, 2, 2]
 
 
