@@ -133,7 +133,7 @@ def test_a_winner_is_recommended_with_its_lead() -> None:
 def test_a_tie_is_never_called_a_winner() -> None:
     results = results_of(CLOSE)
     text = printed(print_ranking, results)
-    assert "tied: label-a with label-b (within 2 %)" in text
+    assert "tied: label-a with label-b (none is more than 0.1 % better)" in text
     best = printed(print_winner, results)
     assert "best: label-a, tied with 1 other" in best
     assert "winner" not in text + best
