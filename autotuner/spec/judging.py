@@ -10,6 +10,9 @@ from autotuner.spec.objective import Constraint, Objective
 __all__ = ["Condition", "Judging", "RequestSlo"]
 
 
+_FINALISTS = 6
+
+
 @dataclass(frozen=True, slots=True)
 class RequestSlo:
     """A limit that a single request keeps or misses; goodput counts those that keep all."""
@@ -57,8 +60,10 @@ class Judging:
     def most_repeats(self, experiments: int) -> int:
         """Repeats of finalists in a study of so many experiments, at most.
 
-        By default no more than the search itself took, but enough to tell two apart.
+        By default enough to measure six finalists as often as they may be, if the search itself
+        took as much; and always enough to tell two apart.
         """
         if self.max_repeats is not None:
             return self.max_repeats
-        return max(experiments, 2 * (self.finalist_servers - 1))
+        again = self.finalist_servers - 1
+        return max(min(experiments, _FINALISTS * again), 2 * again)

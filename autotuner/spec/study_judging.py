@@ -67,7 +67,7 @@ def read_judging(
     )
     repeats = None
     if "max_repeats" in data:
-        remark = "0 measures nothing again; without the key, as many as there are experiments"
+        remark = "0 measures nothing again; without the key, what six finalists take"
         repeats = whole_number(data, "max_repeats", problems, default=0, least=0, remark=remark)
     compare_across = _compare_across(data.get("compare_across"), problems)
     if objective is None:
