@@ -14,6 +14,8 @@ from autotuner.spec.experiment import Purpose
 __all__ = ["evidence", "failed_share", "missing"]
 
 _MUCH_FAILED = 0.20
+_TOO_MANY = 4
+"""Times the repeats that a study makes: more of them is no advice."""
 
 
 def evidence(inspected: Inspected) -> Iterator[Finding]:
@@ -38,6 +40,8 @@ def evidence(inspected: Inspected) -> Iterator[Finding]:
     keys += [f"max_repeats: {in_all}"] if in_all > most else []
     go_on = "autotuner run FILE"
     remedy = f"{' and '.join(keys)}, then {go_on}" if keys else go_on
+    if in_all > _TOO_MANY * most:
+        remedy = "less noise: longer levels (workloads: stop), quieter nodes"
     yield Finding(
         "not_enough_evidence",
         Severity.WARNING,

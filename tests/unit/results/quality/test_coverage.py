@@ -26,6 +26,18 @@ def test_a_verdict_that_needs_more_servers_than_allowed_says_how_many(draft, onl
     )
 
 
+def test_where_no_number_of_servers_will_do_the_advice_is_less_noise(draft, only):
+    draft.verdict = replace(
+        draft.verdict,
+        kind=VerdictKind.NOT_ENOUGH_EVIDENCE,
+        undecided=("e16",),
+        repeats_needed=3000,
+    )
+    finding = only(evidence, draft)
+    assert finding.remedy.startswith("less noise")
+    assert "max_repeats" not in finding.remedy
+
+
 def test_with_servers_left_the_study_need_only_go_on(draft, only):
     draft.verdict = replace(draft.verdict, kind=VerdictKind.NOT_ENOUGH_EVIDENCE, undecided=("e16",))
     finding = only(evidence, draft)
