@@ -174,7 +174,7 @@ def study(folder: Path, seed: int) -> StudySpec:
         model=Model("m", "m"),
         axes=axes,
         workloads=(
-            Workload("chat", f"D({PROMPT_TOKENS},{ANSWER_TOKENS})", (8,), StopRule(3600.0)),
+            Workload("chat", f"D({PROMPT_TOKENS},{ANSWER_TOKENS})", (24,), StopRule(3600.0)),
         ),
         judging=Judging(Objective("t", "output_throughput_tok_s", Direction.MAXIMIZE)),
         bench=BenchConfig("closed-loop"),
