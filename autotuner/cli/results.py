@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from autotuner.cli.conclusions import print_findings, print_winner
 from autotuner.cli.display import output_console
 from autotuner.cli.tables import print_failures, print_ranking, print_timings
-from autotuner.results.confidence.intervals import Interval
 from autotuner.results.confidence.verdict import Verdict
 from autotuner.results.load import StudyResults, load_results
 from autotuner.results.quality.inspection import inspect
@@ -87,7 +87,7 @@ def _verdict(verdict: Verdict, ranking: Ranking) -> dict[str, object]:
         "undecided": list(verdict.undecided),
         "repeats_needed": verdict.repeats_needed,
         "budget_spent": verdict.budget_spent,
-        "advantages": {id_: _interval(bounds) for id_, bounds in verdict.advantages.items()},
+        "advantages": {id_: asdict(bounds) for id_, bounds in verdict.advantages.items()},
         "noise_cv": verdict.noise_cv,
         "degrees_of_freedom": verdict.degrees_of_freedom,
         "confidence": verdict.confidence,
@@ -105,14 +105,10 @@ def _entry(entry: RankingEntry) -> dict[str, object]:
         "value": entry.score.value,
         "penalty": entry.score.penalty,
         "effective": entry.score.effective,
-        "interval": None if entry.interval is None else _interval(entry.interval),
+        "interval": None if entry.interval is None else asdict(entry.interval),
         "samples": list(entry.score.samples),
         "servers": entry.servers,
         "vs_baseline": entry.vs_baseline,
         "level": entry.score.level,
         "reason": entry.score.reason,
     }
-
-
-def _interval(interval: Interval) -> dict[str, float | None]:
-    return {"estimate": interval.estimate, "low": interval.low, "high": interval.high}

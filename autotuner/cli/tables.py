@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from autotuner.results.counting import level_of
 from autotuner.results.limits import number
 from autotuner.results.load import StudyResults
 from autotuner.results.score import EntryStatus, Ranking, RankingEntry
@@ -158,9 +159,9 @@ class _Shown:
     def rows(self) -> Mapping[tuple[str, str], Row]:
         """Experiment and level -> its pooled row."""
         found: dict[tuple[str, str], Row] = {}
-        for row in self.results.pooled_levels.to_dict("records"):
-            level = Level(row["workload"], row["scenario"], row["concurrency"])
-            found[row["experiment_id"], str(level)] = {str(k): v for k, v in row.items()}
+        for record in self.results.pooled_levels.to_dict("records"):
+            row = {str(name): value for name, value in record.items()}
+            found[str(row["experiment_id"]), str(level_of(row))] = row
         return found
 
     @cached_property

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from autotuner.results.confidence.intervals import bootstrap_interval
+from autotuner.results.counting import level_of
 from autotuner.results.load import StudyResults
 from autotuner.results.schema import DISTRIBUTIONS
 from autotuner.results.score import Ranking, RankingEntry
@@ -58,13 +59,9 @@ def metrics_of(
 
 
 def _row_at(levels: pd.DataFrame, entry: RankingEntry) -> Mapping[str, object] | None:
-    rows = levels[levels["experiment_id"] == entry.experiment_id].to_dict("records")
-    found = [row for row in rows if _name(row) == entry.score.level]
-    return {str(key): value for key, value in found[0].items()} if found else None
-
-
-def _name(row: Mapping[object, object]) -> str:
-    return str(Level(str(row["workload"]), str(row["scenario"]), int(str(row["concurrency"]))))
+    records = levels[levels["experiment_id"] == entry.experiment_id].to_dict("records")
+    rows = ({str(key): value for key, value in record.items()} for record in records)
+    return next((row for row in rows if str(level_of(row)) == entry.score.level), None)
 
 
 def _requests_at(
@@ -73,10 +70,7 @@ def _requests_at(
     mine = requests[requests["attempt_id"].isin(attempts) & (requests["status"] == "completed")]
     for keys, rows in mine.groupby(["workload", "scenario", "concurrency"], sort=False):
         workload, scenario, concurrency = keys
-        if (
-            _name({"workload": workload, "scenario": scenario, "concurrency": concurrency})
-            == entry.score.level
-        ):
+        if str(Level(str(workload), str(scenario), int(str(concurrency)))) == entry.score.level:
             return rows
     return mine.head(0)
 

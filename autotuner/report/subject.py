@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,14 +9,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from autotuner.results.counting import level_of
+from autotuner.results.limits import finite
 from autotuner.results.load import StudyResults, load_results
 from autotuner.results.quality.finding import Finding
 from autotuner.results.score import Ranking, RankingEntry
 from autotuner.results.study_record import ExpectedExperiment, StudyRecord
 from autotuner.spec.server import Value, spelled
-from autotuner.spec.workload import Level
 
-__all__ = ["NOT_SET", "Configuration", "Subject", "finite", "load_subject"]
+__all__ = ["NOT_SET", "Configuration", "Subject", "load_subject"]
 
 NOT_SET = "not set"
 """Stands for the value of a parameter that a configuration does without."""
@@ -199,20 +199,11 @@ def load_subject(results_dir: Path) -> Subject:
     return Subject(results, inspect(results))
 
 
-def finite(value: object) -> float | None:
-    """The number, or None for whatever stands for a missing one."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    return None
-
-
 def _by_level(levels: pd.DataFrame) -> dict[tuple[str, str], Mapping[str, object]]:
     return {
-        (
-            row["experiment_id"],
-            str(Level(row["workload"], row["scenario"], row["concurrency"])),
-        ): {str(name): value for name, value in row.items()}
-        for row in levels.to_dict("records")
+        (str(row["experiment_id"]), str(level_of(row))): row
+        for record in levels.to_dict("records")
+        for row in [{str(name): value for name, value in record.items()}]
     }
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from autotuner.spec.objective import Constraint, Direction, Penalty
 
-__all__ = ["LevelRow", "Limits", "judge_level", "number", "penalised"]
+__all__ = ["LevelRow", "Limits", "finite", "judge_level", "number", "penalised"]
 
 LevelRow = Mapping[str, object]
 """A row of the schema `LEVELS`, or one that pools several."""
@@ -70,8 +70,12 @@ def penalised(value: float, penalty: float, direction: Direction) -> float:
 
 def number(row: LevelRow, column: str) -> float | None:
     """The row's number in a column; None where it is missing or not finite."""
-    value = row.get(column)
-    if isinstance(value, int | float) and math.isfinite(value):
+    return finite(row.get(column))
+
+
+def finite(value: object) -> float | None:
+    """The number, or None for whatever stands for a missing one."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
     return None
 

@@ -9,8 +9,9 @@ from math import log10
 import pandas as pd
 
 from autotuner.report.charts.chart import INK, Chart, axis, layout, value_axis
-from autotuner.report.subject import Configuration, finite
+from autotuner.report.subject import Configuration
 from autotuner.report.wording import counted, quantity
+from autotuner.results.limits import finite
 from autotuner.spec.judging import Judging
 
 __all__ = ["curve_charts"]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from autotuner.report.charts.chart import COLORS, GREY, INK, Chart, axis, layout, plain
-from autotuner.report.subject import Configuration, finite
+from autotuner.report.subject import Configuration
 from autotuner.report.wording import counted, duration, percent
+from autotuner.results.limits import finite
 
 __all__ = ["Stay", "stays_of", "timeline_chart"]
 

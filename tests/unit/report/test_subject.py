@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from autotuner.report.subject import NOT_SET, Subject, finite
+from autotuner.report.subject import NOT_SET, Subject
+from autotuner.results.limits import finite
 
 
 def test_configurations_are_in_the_order_of_the_ranking(subject: Subject) -> None:
