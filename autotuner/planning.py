@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from autotuner.engines.base import Engine
@@ -227,11 +227,12 @@ def _experiment(
         executable=spec.engine.executable,
         command=spec.engine.command,
         launcher=spec.launcher,
+        launch=spec.launch,
     )
     gpus = engine.gpus(server.flags) if spec.resources.gpus is None else spec.resources.gpus
     footprint = Footprint(gpus_per_node=gpus, cpus=spec.resources.cpus)
     return Experiment(
-        id=Experiment.id_of(server, workloads, footprint, asdict(spec.bench)),
+        id=Experiment.id_of(server, workloads, footprint, spec.bench.content()),
         index=0,  # once all are known
         parameters=dict(parameters),
         server=server,

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from autotuner.bench.base import Target
 
-__all__ = ["WORD", "ChatAnswer", "ask", "prompt_of", "served_models"]
+__all__ = ["WORD", "ChatAnswer", "answer_of", "ask", "prompt_of", "served_models"]
 
 WORD = "measure "
 """About one token, whoever counts."""
@@ -40,16 +40,29 @@ def served_models(url: str, *, timeout_s: float, api_key: str | None = None) -> 
     Raises:
         OSError: no answer, or not one of an OpenAI-compatible server.
     """
+    answer = answer_of(url, "/v1/models", timeout_s=timeout_s, api_key=api_key)
+    try:
+        return tuple(model["id"] for model in answer["data"])
+    except (KeyError, TypeError) as error:
+        raise OSError(f"GET /v1/models: {error}") from error
+
+
+def answer_of(url: str, path: str, *, timeout_s: float, api_key: str | None = None) -> Any:
+    """The JSON that a path answers with.
+
+    Raises:
+        OSError: no answer, or none that is JSON.
+    """
     connection = _connect(url, timeout_s)
     try:
-        connection.request("GET", "/v1/models", headers=_headers(api_key))
+        connection.request("GET", path, headers=_headers(api_key))
         response = connection.getresponse()
         body = response.read()
         if response.status != 200:
-            raise OSError(f"GET /v1/models: HTTP {response.status}")
-        return tuple(model["id"] for model in json.loads(body)["data"])
-    except (http.client.HTTPException, ValueError, KeyError, TypeError) as error:
-        raise OSError(f"GET /v1/models: {error}") from error
+            raise OSError(f"GET {path}: HTTP {response.status}")
+        return json.loads(body)
+    except (http.client.HTTPException, ValueError) as error:
+        raise OSError(f"GET {path}: {error}") from error
     finally:
         connection.close()
 

@@ -37,6 +37,8 @@ class Engine(ABC):
     """True where the measurements say nothing about real hardware."""
     api_key_variable: ClassVar[str | None] = None
     """Variable of the server's environment that makes it ask for a key; clients then send it."""
+    version_path: ClassVar[str | None] = None
+    """Path that answers with ``{"version": ...}``, where the server has one."""
     symptoms: ClassVar[Sequence[Symptom]]
     """What the engine's log is searched for, the most telling first."""
 

@@ -50,6 +50,7 @@ class SglangEngine(Engine):
     """SGLang's OpenAI-compatible server."""
 
     name: ClassVar[str] = "sglang"
+    version_path: ClassVar[str | None] = "/get_server_info"
     bench_backend: ClassVar[str] = "sglang"
     symptoms = _SYMPTOMS
 

@@ -17,6 +17,7 @@ class SimEngine(Engine):
     """Serves made-up tokens at the pace of a queueing model (`autotuner.engines.sim_model`)."""
 
     name: ClassVar[str] = "sim"
+    version_path: ClassVar[str | None] = "/version"
     bench_backend: ClassVar[str] = "vllm"
     simulated: ClassVar[bool] = True
     symptoms = (*known.MEMORY, *known.START, *known.DISKS, *known.CRASHES)
@@ -26,7 +27,7 @@ class SimEngine(Engine):
     ) -> list[str]:
         self.refuse_command(server)
         return [
-            server.executable or sys.executable,
+            _program(server),
             "-m",
             "autotuner.engines.sim_server",
             "--model",
@@ -45,4 +46,10 @@ class SimEngine(Engine):
 
     def version_command(self, server: ServerConfig) -> list[str] | None:
         code = "import importlib.metadata; print(importlib.metadata.version('autotuner'))"
-        return [server.executable or sys.executable, "-c", code]
+        return [_program(server), "-c", code]
+
+
+def _program(server: ServerConfig) -> str:
+    # Our own interpreter means nothing inside an image.
+    own = sys.executable if server.launcher == "process" else "python3"
+    return server.executable or own

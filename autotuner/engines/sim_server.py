@@ -1,8 +1,8 @@
 """A server with OpenAI's interface and no model: ``python -m autotuner.engines.sim_server``.
 
-It answers ``GET /health``, ``GET /v1/models``, ``POST /v1/chat/completions`` and ``POST
-/v1/completions``, streamed or whole. The pace is that of `autotuner.engines.sim_model`, where
-the formula stands; the text is made up. Flags have vLLM's names where they mean the same.
+It answers ``GET /health``, ``GET /version``, ``GET /v1/models``, ``POST /v1/chat/completions``
+and ``POST /v1/completions``, streamed or whole. The pace is that of `autotuner.engines.sim_model`,
+where the formula stands; the text is made up. Flags have vLLM's names where they mean the same.
 Standard library only, so that it starts in a fraction of a second.
 """
 
@@ -29,6 +29,7 @@ from autotuner.engines.sim_model import (
     noise_factor,
     prompt_tokens,
 )
+from autotuner.version import __version__
 
 __all__ = ["SimServer", "build_parser", "main"]
 
@@ -124,6 +125,8 @@ class SimServer:
         match call.method, call.path:
             case "GET", "/health":
                 writer.write(http.json_response(None))
+            case "GET", "/version":
+                writer.write(http.json_response({"version": __version__}))
             case "GET", "/v1/models":
                 model = {"id": self._name, "object": "model", "root": self._root}
                 model["owned_by"] = "autotuner"

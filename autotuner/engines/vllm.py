@@ -106,6 +106,7 @@ class VllmEngine(Engine):
 
     name: ClassVar[str] = "vllm"
     api_key_variable = "VLLM_API_KEY"
+    version_path: ClassVar[str | None] = "/version"
     bench_backend: ClassVar[str] = "vllm"
     symptoms = _SYMPTOMS
 

@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-from collections.abc import Mapping
 
+from autotuner.bench.base import Target
+from autotuner.bench.chat_client import answer_of
 from autotuner.engines.base import Engine
-from autotuner.spec.server import ServerConfig
 
-__all__ = ["engine_version", "host_name"]
+__all__ = ["host_name", "served_version"]
 
-_ANSWER_S = 60.0
+_ANSWER_S = 10.0
 
 
 def host_name() -> str:
     return socket.gethostname()
 
 
-def engine_version(
-    engine: Engine, server: ServerConfig, environment: Mapping[str, str]
-) -> str | None:
-    """What the engine's own version command prints; None where it has none or fails."""
-    command = engine.version_command(server)
-    if command is None:
+def served_version(engine: Engine, target: Target) -> str | None:
+    """The engine's version by its own server's word; None where it does not tell it."""
+    if engine.version_path is None:
         return None
     try:
-        answer = subprocess.run(
-            command,
-            env=dict(environment),
-            cwd=os.sep,
-            capture_output=True,
-            text=True,
-            timeout=_ANSWER_S,
-            check=True,
+        answer = answer_of(
+            target.url, engine.version_path, timeout_s=_ANSWER_S, api_key=target.api_key
         )
-    except (OSError, subprocess.SubprocessError):
+    except OSError:
         return None
-    lines = answer.stdout.split("\n")
-    return lines[0].strip() or None
+    version = answer.get("version") if isinstance(answer, dict) else None
+    return version if isinstance(version, str) and version else None

@@ -11,13 +11,14 @@ from dataclasses import replace
 from autotuner.bench.base import LevelLoad
 from autotuner.engines.base import Engine
 from autotuner.engines.symptoms import DISK_FULL
-from autotuner.launchers.base import Server
+from autotuner.launchers.base import LaunchFault, Server
 from autotuner.spec.experiment import Cancelled, Failed, FailureKind, Outcome, Phase
 from autotuner.supervision.environment import mask_secrets
 
 __all__ = [
     "AttemptCancelledError",
     "AttemptFailedError",
+    "failed_by_fault",
     "kind_of_level_failure",
     "log_end",
     "masked",
@@ -49,13 +50,31 @@ class AttemptCancelledError(Exception):
 
 
 def server_ended(server: Server, engine: Engine, phase: Phase, *, ready: bool) -> Failed:
-    """Why a server that has ended did so, by its log or else by its exit."""
+    """Why a server that has ended did so: by its launcher, its log, or else its exit."""
+    if (fault := server.fault) is not None:
+        return failed_by_fault(fault, server, engine, phase, ready=ready)
     log = server.log_tail()
     how = f"the server ended by itself ({server.exit})"
     if (found := engine.diagnose(log, ready=ready)) is not None:
         message = f"{found.message.removesuffix('.')}; {how}"
         return Failed(found.kind, phase, message, found.evidence)
     return Failed(FailureKind.SERVER_CRASHED, phase, how, log_end(log))
+
+
+def failed_by_fault(
+    fault: LaunchFault, server: Server, engine: Engine, phase: Phase, *, ready: bool
+) -> Failed:
+    """What a launcher says of its server; where it saw no more than an end, the log may tell."""
+    log = server.log_tail()
+    if fault.kind is FailureKind.SERVER_CRASHED:
+        if (found := engine.diagnose(log, ready=ready)) is not None:
+            message = f"{found.message.removesuffix('.')}; {fault.message}"
+            return Failed(found.kind, phase, message, found.evidence)
+        return Failed(fault.kind, phase, fault.message, fault.evidence or log_end(log))
+    kind = fault.kind
+    if ready and kind is FailureKind.OUT_OF_MEMORY_AT_LOAD:
+        kind = FailureKind.OUT_OF_MEMORY_UNDER_LOAD
+    return Failed(kind, phase, fault.message, fault.evidence or log_end(log))
 
 
 def soon_ended(server: Server) -> bool:

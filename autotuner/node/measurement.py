@@ -13,7 +13,7 @@ from autotuner.bench.registry import load_generator
 from autotuner.launchers.base import Server
 from autotuner.launchers.registry import load_launcher
 from autotuner.node.events import AttemptEvent, LevelMeasured, PhaseStarted
-from autotuner.node.facts import engine_version
+from autotuner.node.facts import served_version
 from autotuner.node.failures import (
     AttemptCancelledError,
     AttemptFailedError,
@@ -57,22 +57,21 @@ class Measurement:
             AttemptFailedError, AttemptCancelledError: there is no sense in going on.
             LaunchError: the server or the load generator could not be started at all.
         """
-        context = self.prepared.load_context()
-        self.facts["bench_version"] = self.generator.version(context)
+        self.facts["bench_version"] = self.generator.version(self.prepared.load_context())
         yield PhaseStarted(Phase.SERVER_START)
         self.phase = Phase.SERVER_START
         request = self.prepared.launch_request(lambda command: self.facts.update(command=command))
         server = load_launcher(self.config.launcher).start(request)
         try:
-            target = self.prepared.target(server.url)
             with self._timed(Phase.SERVER_START):
-                self._await_server(server, target)
+                target = self._await_server(server)
             yield PhaseStarted(Phase.WARMUP)
             with self._timed(Phase.WARMUP):
                 self._warm_up(server, target)
             yield PhaseStarted(Phase.LOAD)
-            yield from self._load(server, target, context)
+            yield from self._load(server, target)
         finally:
+            self.facts |= server.facts
             with self._timed(Phase.STOP):
                 server.stop(hurry=self.should_stop() is not None)
 
@@ -96,25 +95,28 @@ class Measurement:
         if reason := self.should_stop():
             raise AttemptCancelledError(Cancelled(reason))
 
-    def _await_server(self, server: Server, target: Target) -> None:
+    def _await_server(self, server: Server) -> Target:
         # Beside the start, since it can take as long: a crash must still be seen at once.
         self.facts["engine_version"] = None
-        version = threading.Thread(target=self._ask_version, daemon=True)
+        version = threading.Thread(target=self._ask_version, args=(server,), daemon=True)
         version.start()
-        wait_until_ready(
+        target = wait_until_ready(
             server,
-            target,
+            self.prepared.target,
             self.engine,
             timeout_s=self.order.timeouts.start_s,
             check_cancelled=self.check_cancelled,
         )
         version.join()
+        if self.facts["engine_version"] is None:
+            self.facts["engine_version"] = served_version(self.engine, target)
         kernel = kernel_facts(server.pid)
         self.facts |= {"nice": kernel.nice, "oom_score_adj": kernel.oom_score_adj}
+        return target
 
-    def _ask_version(self) -> None:
-        version = engine_version(self.engine, self.config, self.prepared.environment)
-        self.facts["engine_version"] = version
+    def _ask_version(self, server: Server) -> None:
+        command = self.engine.version_command(self.config)
+        self.facts["engine_version"] = None if command is None else server.ask(command)
 
     def _warm_up(self, server: Server, target: Target) -> None:
         self.phase = Phase.WARMUP
@@ -128,11 +130,9 @@ class Measurement:
                 check_cancelled=self.check_cancelled,
             )
 
-    def _load(
-        self, server: Server, target: Target, context: LoadContext
-    ) -> Iterator[LevelMeasured]:
+    def _load(self, server: Server, target: Target) -> Iterator[LevelMeasured]:
         self.phase = Phase.LOAD
-        context = self._watched(context, server)
+        context = self._watched(self.prepared.load_context(target.url), server)
         started, load_s = time.monotonic(), 0.0
         for workload in self.order.workloads:
             levels = self.order.levels_of(workload)

@@ -7,6 +7,7 @@ import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from autotuner.bench.base import LevelLoad, LoadContext, Target
 from autotuner.engines.base import Engine
@@ -14,6 +15,7 @@ from autotuner.engines.registry import load_engine
 from autotuner.launchers.base import LaunchRequest
 from autotuner.node.events import AttemptOrder
 from autotuner.results.levels import LevelResult, RequestRecord, level_result
+from autotuner.spec.server import ServerConfig
 from autotuner.supervision.environment import (
     LEASE_VARIABLE,
     clean_environment,
@@ -37,8 +39,11 @@ class Preparation:
     order: AttemptOrder
     engine: Engine
     lease: Lease
+    gpu_ids: tuple[str, ...]
     environment: Mapping[str, str]
-    """Of the server."""
+    """Of a server that is a process of this node."""
+    variables: Mapping[str, str]
+    """Those of ``environment`` that the study and the engine set."""
     secrets: tuple[str, ...]
     """Values that must not leave the node."""
 
@@ -46,30 +51,39 @@ class Preparation:
         """``on_command`` receives the shell line that is started, secrets masked."""
         attempt = self.order.attempt
 
-        def command(host: str, port: int) -> list[str]:
+        def command(server: ServerConfig, host: str, port: int) -> list[str]:
             words = self.engine.command(
-                attempt.experiment.server, host=host, port=port, served_name=attempt.served_name
+                server, host=host, port=port, served_name=attempt.served_name
             )
             on_command(mask_secrets(shlex.join(words), self.secrets))
             return words
 
         return LaunchRequest(
             attempt_id=attempt.id,
+            study_id=attempt.study_id,
+            served_name=attempt.served_name,
+            server=attempt.experiment.server,
+            footprint=attempt.experiment.footprint,
+            gpu_ids=self.gpu_ids,
             command=command,
             environment=self.environment,
-            folder=self.lease.folder,
-            cpus=attempt.experiment.footprint.cpus.server,
+            variables=self.variables,
+            lease=self.lease,
             stop_s=self.order.timeouts.stop_s,
         )
 
-    def load_context(self) -> LoadContext:
+    def load_context(self, url: str | None = None) -> LoadContext:
+        """``url``: where the server answers, which no proxy must come before."""
         config = self.order.attempt.experiment.server
         # Of the engine's variables only those of the model hub: they decide what a name means.
         shared = {n: v for n, v in config.environment.items() if n.startswith("HF_")}
         shared["CUDA_VISIBLE_DEVICES"] = ""
+        host = urlsplit(url).hostname if url else None
         return LoadContext(
             folder=self.lease.folder,
-            environment=clean_environment(add={**_own_variables(self.lease), **shared}),
+            environment=clean_environment(
+                add={**_own_variables(self.lease), **shared}, unproxied=(host,) if host else ()
+            ),
             level_grace_s=self.order.timeouts.level_grace_s,
             no_token_s=self.order.timeouts.no_token_s,
             cpus=self.order.attempt.experiment.footprint.cpus.load,
@@ -115,7 +129,8 @@ def prepare(order: AttemptOrder, gpu_ids: Sequence[str], lease: Lease) -> Prepar
     """Work out the attempt's engine and environment on this node."""
     config = order.attempt.experiment.server
     engine = load_engine(config.engine)
-    added = {**_own_variables(lease), **engine.environment(config), **config.environment}
+    variables = {**engine.environment(config), **config.environment}
+    added = {**_own_variables(lease), **variables}
     # Without GPUs an empty list: Ray hides none from an actor that has reserved none.
     added["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
     # CUDA's own order is by speed; ids, here and in Ray, are by place.
@@ -126,7 +141,7 @@ def prepare(order: AttemptOrder, gpu_ids: Sequence[str], lease: Lease) -> Prepar
         for name, value in environment.items()
         if is_secret_name(name) and len(value) >= _SHORTEST_SECRET
     )
-    return Preparation(order, engine, lease, environment, secrets)
+    return Preparation(order, engine, lease, tuple(gpu_ids), environment, variables, secrets)
 
 
 def _own_variables(lease: Lease) -> dict[str, str]:

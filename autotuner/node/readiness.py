@@ -13,7 +13,12 @@ from autotuner.bench.base import Target
 from autotuner.bench.chat_client import served_models
 from autotuner.engines.base import Engine
 from autotuner.launchers.base import Server
-from autotuner.node.failures import AttemptFailedError, log_end, server_ended
+from autotuner.node.failures import (
+    AttemptFailedError,
+    failed_by_fault,
+    log_end,
+    server_ended,
+)
 from autotuner.spec.experiment import Failed, FailureKind, Phase
 
 __all__ = ["wait_until_ready"]
@@ -26,16 +31,19 @@ _STRANGER_S = 3.0
 
 def wait_until_ready(
     server: Server,
-    target: Target,
+    target_at: Callable[[str], Target],
     engine: Engine,
     *,
     timeout_s: float,
     check_cancelled: Callable[[], None],
-) -> None:
-    """Return once the live server lists our served name.
+) -> Target:
+    """Return how to address the server, once it lives and lists our served name.
+
+    Args:
+        target_at: The server as clients address it, at the URL that it answers on.
 
     Raises:
-        AttemptFailedError: it ended, another server answers, or the time is up.
+        AttemptFailedError: it ended or cannot start, another server answers, or the time is up.
     """
     deadline = time.monotonic() + timeout_s
     stranger_since: float | None = None
@@ -43,9 +51,13 @@ def wait_until_ready(
         check_cancelled()
         if server.exit is not None:
             raise AttemptFailedError(server_ended(server, engine, Phase.SERVER_START, ready=False))
-        names = _names(target)
-        if target.served_name in names:
-            return
+        if (fault := server.fault) is not None:
+            failed = failed_by_fault(fault, server, engine, Phase.SERVER_START, ready=False)
+            raise AttemptFailedError(failed)
+        target = None if (url := server.url) is None else target_at(url)
+        names = () if target is None else _names(target)
+        if target is not None and target.served_name in names:
+            return target
         now = time.monotonic()
         stranger_since = (stranger_since or now) if names else None
         if stranger_since is not None and now - stranger_since > _STRANGER_S:
@@ -70,7 +82,7 @@ def _too_late(server: Server, engine: Engine, timeout_s: float) -> Failed:
     return Failed(
         FailureKind.LAUNCH_TIMEOUT,
         Phase.SERVER_START,
-        f"not ready after {timeout_s:g} s (timeouts.start_s); the process still runs",
+        f"not ready after {timeout_s:g} s (timeouts.start_s); the server still runs",
         log_end(log),
     )
 
@@ -94,7 +106,7 @@ def _stranger(server: Server, names: tuple[str, ...]) -> Failed:
 
 def _listener_is_ours(server: Server) -> bool:
     """Whether the process that listens on the port is in the server's session."""
-    port = urlsplit(server.url).port
+    port = urlsplit(server.url or "").port
     try:
         for connection in psutil.net_connections("tcp"):
             address = connection.laddr

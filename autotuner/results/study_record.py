@@ -142,8 +142,8 @@ def _adapter() -> TypeAdapter[StudyRecord]:
 
 def _parts(experiment: Experiment, spec: StudySpec) -> dict[str, str]:
     return {
-        "server": content_id(asdict(experiment.server)),
+        "server": content_id(experiment.server.content()),
         "workloads": content_id([asdict(workload) for workload in experiment.workloads]),
-        "resources": content_id(asdict(experiment.footprint)),
-        "bench": content_id(asdict(spec.bench)),
+        "resources": content_id(experiment.footprint.content()),
+        "bench": content_id(spec.bench.content()),
     }

@@ -68,6 +68,8 @@ class FailureKind(StrEnum):
     """The model or its tokenizer cannot be read."""
     LAUNCH_FAILED = "launch_failed"
     """The program could not be started at all: missing, or not executable."""
+    UNSCHEDULABLE = "unschedulable"
+    """No node of the Kubernetes cluster took the server's pod in time."""
     PORT_TAKEN = "port_taken"
     """Another process took the port between its choice and its use."""
     LAUNCH_TIMEOUT = "launch_timeout"
@@ -116,6 +118,7 @@ _RETRY = {
     FailureKind.OUT_OF_MEMORY_UNDER_LOAD: Retry.NEVER,
     FailureKind.MODEL_NOT_FOUND: Retry.ELSEWHERE,
     FailureKind.LAUNCH_FAILED: Retry.ELSEWHERE,
+    FailureKind.UNSCHEDULABLE: Retry.ANYWHERE,
     FailureKind.PORT_TAKEN: Retry.ANYWHERE,
     FailureKind.LAUNCH_TIMEOUT: Retry.ANYWHERE,
     FailureKind.SERVER_CRASHED: Retry.ANYWHERE,
@@ -223,9 +226,9 @@ class Experiment:
         """Id of an experiment with this content."""
         return content_id(
             {
-                "server": asdict(server),
+                "server": server.content(),
                 "workloads": [asdict(workload) for workload in workloads],
-                "footprint": asdict(footprint),
+                "footprint": footprint.content(),
                 "bench": dict(bench),
             }
         )

@@ -19,8 +19,8 @@ __all__ = [
 ENGINES = ("vllm", "sglang", "custom", "sim")
 ENGINE_ENTRY_POINTS = "autotuner.engines"
 """Entry points ``name = "package.module:Class"`` of this group become engines."""
-LAUNCHERS = ("process",)
-LOAD_GENERATORS = ("genai-bench", "closed-loop")
+LAUNCHERS = ("process", "docker", "kubernetes", "ome")
+LOAD_GENERATORS = ("genai-bench", "closed-loop", "ome-benchmarkjob")
 
 
 def added_engines() -> dict[str, str]:

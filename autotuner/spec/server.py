@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TypeGuard
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeGuard
+
+from autotuner.spec.launching import LaunchSettings, decisive_settings
 
 __all__ = [
     "CpuPlan",
@@ -70,10 +72,27 @@ class Footprint:
     gpus_per_node: int
     nodes: int = 1
     cpus: CpuPlan = field(default_factory=CpuPlan)
+    quota: str | None = None
+    """Custom resource of the cluster that is reserved instead of GPUs of its nodes, where the
+    server runs elsewhere (in Kubernetes)."""
 
     @property
     def gpus(self) -> int:
         return self.gpus_per_node * self.nodes
+
+    @property
+    def quota_share(self) -> int:
+        """How much of ``quota`` is taken: a server without GPUs counts as one."""
+        return max(1, self.gpus) if self.quota is not None else 0
+
+    @property
+    def reserved_gpus(self) -> int:
+        """GPUs that are taken of a node of the cluster."""
+        return self.gpus_per_node if self.quota is None else 0
+
+    def content(self) -> dict[str, Any]:
+        """What of it can change a measurement."""
+        return {name: value for name, value in asdict(self).items() if name != "quota"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +110,13 @@ class ServerConfig:
     """Template of a ``custom`` engine, with ``{host}``, ``{port}``, ``{model}`` and
     ``{served_name}``."""
     launcher: str = "process"
+    launch: LaunchSettings | None = None
+    """Settings of the launcher; None for one that needs none."""
+
+    def content(self) -> dict[str, Any]:
+        """What of it can change a measurement."""
+        content = asdict(self)
+        del content["launch"]
+        if self.launch is not None:
+            content["launch"] = decisive_settings(self.launch)
+        return content

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from autotuner.spec.experiment import Timeouts
 from autotuner.spec.judging import Judging
+from autotuner.spec.launching import LaunchSettings
 from autotuner.spec.server import CpuPlan, Model, Value, spelled
 from autotuner.spec.workload import Workload
 
@@ -16,6 +18,7 @@ __all__ = [
     "ENVIRONMENT_PREFIX",
     "Axis",
     "BenchConfig",
+    "BenchmarkJobSettings",
     "Condition",
     "EngineConfig",
     "Exclusion",
@@ -38,6 +41,26 @@ class EngineConfig:
     flags: Mapping[str, Value] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ()
+    version: str | None = None
+    """Release of the engine, from which a container's image follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkJobSettings:
+    """What OME's BenchmarkJob needs to know beyond the workload."""
+
+    storage: str
+    """URI that it writes its results to: ``pvc://[namespace:]claim/folder`` or ``s3://...``."""
+    read_from: str | None = None
+    """The same place as the nodes see it, a path or an URI of pyarrow; None: ``storage``."""
+    image: str | None = None
+    """Of genai-bench; None: OME's own."""
+    reader_image: str = "busybox:1.36"
+    """Of the pod that reads results from a claim."""
+    gpu_type: str | None = None
+    """One of those that OME knows: H100, A100, MI300, A10."""
+    hub_secret: str | None = None
+    """Secret with the hub's token, for the tokenizer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +72,15 @@ class BenchConfig:
     """Program on the node; None means the load generator's own search."""
     workers: int = 0
     """Processes that send requests beside the one that collects; 0: one process does both."""
+    benchmark_job: BenchmarkJobSettings | None = None
+    """Of the load generator ``ome-benchmarkjob``."""
+
+    def content(self) -> dict[str, Any]:
+        """What of it can change a measurement."""
+        content = asdict(self)
+        if self.benchmark_job is None:
+            del content["benchmark_job"]
+        return content
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +166,8 @@ class StudySpec:
     judging: Judging
     exclusions: tuple[Exclusion, ...] = ()
     launcher: str = "process"
+    launch: LaunchSettings | None = None
+    """Settings of the launcher, the image filled in; None for one that needs none."""
     bench: BenchConfig = field(default_factory=BenchConfig)
     resources: Resources = field(default_factory=Resources)
     timeouts: Timeouts = field(default_factory=Timeouts)

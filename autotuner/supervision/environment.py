@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +49,16 @@ class KernelFacts:
 
 
 def clean_environment(
-    base: Mapping[str, str] | None = None, *, add: Mapping[str, str] | None = None
+    base: Mapping[str, str] | None = None,
+    *,
+    add: Mapping[str, str] | None = None,
+    unproxied: Sequence[str] = (),
 ) -> dict[str, str]:
-    """The base environment (default: ours) without what Ray and Python put in, plus ``add``."""
+    """The base environment (default: ours) without what Ray and Python put in, plus ``add``.
+
+    Args:
+        unproxied: Hosts that are talked to without a proxy, beside our own.
+    """
     source = os.environ if base is None else base
     kept = {
         name: value
@@ -61,9 +68,9 @@ def clean_environment(
     # setproctitle overwrites /proc/PID/environ, by which leaked processes are recognised.
     kept["SPT_NOENV"] = "1"
     kept["PYTHONUNBUFFERED"] = "1"
-    # A proxy in the environment must not come between the load and the server beside it.
+    # A proxy in the environment must not come between the load and the server.
     hosts = [host for host in kept.get("NO_PROXY", kept.get("no_proxy", "")).split(",") if host]
-    kept["NO_PROXY"] = kept["no_proxy"] = ",".join(dict.fromkeys([*hosts, *_LOOPBACK]))
+    kept["NO_PROXY"] = kept["no_proxy"] = ",".join(dict.fromkeys([*hosts, *_LOOPBACK, *unproxied]))
     kept.update(add or {})
     return kept
 

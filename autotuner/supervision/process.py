@@ -53,6 +53,10 @@ class SupervisedProcess:
 
     Output of the command, both streams, goes to ``log_path``.
 
+    Args:
+        orphan_grace_s: How long the tree may take to end once we are dead; None: a second, as
+            nobody waits for a clean end then, and others do for the devices.
+
     Raises:
         LaunchError: the program does not exist or is not executable.
     """
@@ -65,6 +69,7 @@ class SupervisedProcess:
         log_path: Path,
         cpus: Sequence[int] = (),
         grace_s: float = 10.0,
+        orphan_grace_s: float | None = None,
         cwd: Path | None = None,
     ) -> None:
         program = shutil.which(command[0], path=environment.get("PATH", os.defpath))
@@ -83,7 +88,7 @@ class SupervisedProcess:
             self._supervisor = subprocess.Popen(
                 [
                     *(sys.executable, "-I", str(_SUPERVISOR), str(self._status_path)),
-                    *(str(grace_s), pinning, *self.command),
+                    *(_graces(grace_s, orphan_grace_s), pinning, *self.command),
                 ],
                 bufsize=0,
                 stdin=subprocess.PIPE,
@@ -179,3 +184,7 @@ class SupervisedProcess:
         except (OSError, ValueError):
             return {}
         return status if isinstance(status, dict) else {}
+
+
+def _graces(grace_s: float, orphan_grace_s: float | None) -> str:
+    return str(grace_s) if orphan_grace_s is None else f"{grace_s},{orphan_grace_s}"

@@ -11,8 +11,9 @@ without its parent, and the parent clears what a killed watchdog leaves behind.
 The standard library alone is imported: the file also runs by itself, on any Python, outside
 our environment.
 
-Usage: python supervisor.py STATUS_FILE GRACE_S CPUS COMMAND...
-CPUS is a comma-separated list, or ``-`` for no pinning.
+Usage: python supervisor.py STATUS_FILE GRACE_S[,ORPHAN_GRACE_S] CPUS COMMAND...
+ORPHAN_GRACE_S is the patience with a tree whose owner is dead. CPUS is a comma-separated list, or
+``-`` for no pinning.
 
 STATUS_FILE receives one JSON object at the start (``pid``, ``start_ticks``) and again, with
 ``returncode``, ``ended_by``, ``leftover`` and ``cpu_s`` added, at the end. A caller trusts it
@@ -124,9 +125,12 @@ def _take_back_priorities() -> None:
 class Watchdog:
     """Starts the command, waits for its end or for the owner's, and clears the tree."""
 
-    def __init__(self, status_file: str, grace_s: float) -> None:
+    def __init__(
+        self, status_file: str, grace_s: float, orphan_grace_s: float = _ORPHAN_GRACE_S
+    ) -> None:
         self._status_file = Path(status_file)
         self._grace_s = grace_s
+        self._orphan_grace_s = orphan_grace_s
         self._status: dict[str, object] = {}
         self._pid = 0
         self._returncode: int | None = None
@@ -170,7 +174,7 @@ class Watchdog:
             if select.select([0], [], [], _POLL_S)[0]:
                 match os.read(0, 1):
                     case b"":
-                        return "owner_gone", min(self._grace_s, _ORPHAN_GRACE_S)
+                        return "owner_gone", min(self._grace_s, self._orphan_grace_s)
                     case b"!":
                         return "stopped", min(self._grace_s, _HURRIED_GRACE_S)
                 return "stopped", self._grace_s
@@ -213,14 +217,15 @@ def _wait_for_watchdog(pid: int) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    status_file, grace_s, cpus, *command = arguments
+    status_file, graces, cpus, *command = arguments
     _take_back_priorities()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # an ignored one would hide exit statuses
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     if pid := os.fork():
         return _wait_for_watchdog(pid) & 0xFF
     cpu_list = [] if cpus == "-" else [int(cpu) for cpu in cpus.split(",")]
-    return Watchdog(status_file, float(grace_s)).run(command, cpu_list) & 0xFF
+    grace_list = [float(grace_s) for grace_s in graces.split(",")]
+    return Watchdog(status_file, *grace_list).run(command, cpu_list) & 0xFF
 
 
 if __name__ == "__main__":

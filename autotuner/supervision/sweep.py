@@ -1,4 +1,4 @@
-"""Ending what dead attempts have left on this node: processes, then scratch folders.
+"""Ending what dead attempts have left: processes, what their wills name, then scratch folders.
 
 A process is an attempt's when it carries the attempt's token in its environment, or when it
 is in a session that the attempt's supervisor started: the session's leader has the process id
@@ -28,6 +28,7 @@ from autotuner.supervision.lease import (
     root_lock,
 )
 from autotuner.supervision.process_table import process_state
+from autotuner.supervision.wills import wills_in
 
 __all__ = ["Swept", "dead_leases", "sweep", "sweep_attempt"]
 
@@ -45,6 +46,8 @@ class Swept:
     """Processes that still ran and were ended."""
     left: tuple[int, ...]
     """Processes that SIGKILL did not end (stuck in the kernel); their folder is kept."""
+    undone: tuple[str, ...] = ()
+    """Why wills could not be carried out; the folder is kept, for the next sweep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +147,14 @@ def _sweep_one(claim: _Claim) -> Swept:
                 _kill(pid, token, sessions)
             ended |= set(left)
             time.sleep(_POLL_S)
-    if not left:
+    # After its processes: one of them might put up again what is taken down here.
+    told = [] if left else [will.carry_out() for will in wills_in(claim.folder)]
+    undone = tuple(problem for problem in told if problem is not None)
+    if not left and not undone:
         shutil.rmtree(claim.folder, ignore_errors=True)
     study_id = str(claim.content.get("study_id", ""))
-    return Swept(claim.attempt_id, study_id, tuple(sorted(ended - set(left))), tuple(left))
+    cleared = tuple(sorted(ended - set(left)))
+    return Swept(claim.attempt_id, study_id, cleared, tuple(left), undone)
 
 
 def _sessions(folder: Path) -> dict[int, int]:

@@ -16,6 +16,7 @@ LAYERS = (
     ("spec",),
     ("results",),
     ("supervision",),
+    ("kubernetes_api",),
     ("engines", "launchers", "bench"),
     ("planning", "node"),
     ("execution",),

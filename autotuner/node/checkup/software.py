@@ -15,6 +15,7 @@ from autotuner.bench.genai_bench import PINNED_VERSION, GenaiBench
 from autotuner.bench.registry import load_generator
 from autotuner.engines.registry import load_engine
 from autotuner.errors import LaunchError, PlanError
+from autotuner.launchers.process import first_line
 from autotuner.node.checkup.finding import (
     CheckupOrder,
     Finding,
@@ -23,7 +24,6 @@ from autotuner.node.checkup.finding import (
     good,
     warning,
 )
-from autotuner.node.facts import engine_version
 from autotuner.spec.server import ServerConfig
 from autotuner.spec.study import BenchConfig
 from autotuner.supervision.environment import clean_environment
@@ -75,7 +75,7 @@ def engine(order: CheckupOrder) -> Iterator[Finding]:
     elif unused_by_study(order):
         least = order.study.least_gpus
         yield good("study", f"no experiment fits: {order.ray_gpus} GPUs, the least is {least}")
-    else:
+    elif order.study.server.launch is None:  # else it is the launcher's to look
         yield _engine_of(order.study.server)
 
 
@@ -93,9 +93,10 @@ def _engine_of(server: ServerConfig) -> Finding:
     if program is None:
         fix = "Install the engine on this node, or name its program in engine.executable."
         return failure(check, f"{words[0]} not found", "present", fix)
-    if kind.version_command(server) is None:
+    asked = kind.version_command(server)
+    if asked is None:
         return good(check, program, "present", alike=True)
-    if (number := engine_version(kind, server, environment)) is None:
+    if (number := first_line(asked, environment)) is None:
         fix = f"Ask {program} for its version on this node to see why it does not tell it."
         return failure(check, f"{program} without a version", "present", fix)
     return good(check, f"{number} ({program})", "present", alike=True)
@@ -105,8 +106,11 @@ def model_files(order: CheckupOrder) -> Iterator[Finding]:
     """A model or tokenizer given as a folder must be there; a hub's comes when it is needed."""
     if order.study is None or unused_by_study(order) or _is_simulated(order.study):
         return
-    model = order.study.server.model
-    for path in dict.fromkeys((model.path, model.tokenizer)):
+    server = order.study.server
+    model = server.model
+    # Only the tokenizer is read here, where the server runs elsewhere.
+    needed = (model.tokenizer,) if server.launch else (model.path, model.tokenizer)
+    for path in dict.fromkeys(needed):
         check = f"model {path}"
         if not Path(path).is_absolute():
             yield good(check, "named by its hub id")

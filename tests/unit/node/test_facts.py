@@ -1,54 +1,62 @@
-import os
 import socket
-import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from autotuner.bench.base import Target
+from autotuner.engines.custom import CustomEngine
 from autotuner.engines.sim import SimEngine
-from autotuner.node.facts import engine_version, host_name
-from autotuner.spec.server import Model, ServerConfig
-from autotuner.version import __version__
-
-SERVER = ServerConfig("sim", Model("/m", "/m"), {})
+from autotuner.node.facts import host_name, served_version
 
 
-class Speaks(SimEngine):
-    def __init__(self, *code):
-        self.code = code
-
-    def version_command(self, server):
-        return [sys.executable, "-c", *self.code] if self.code else None
+def target(url):
+    return Target(url, "me", "/models/tiny", "vllm")
 
 
-def version(engine):
-    return engine_version(engine, SERVER, dict(os.environ))
+@pytest.fixture
+def answering():
+    """A server that answers everything with the text that it is given."""
+    servers = []
+
+    def serve(text, status=200):
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *_):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return target(f"http://127.0.0.1:{server.server_port}")
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
 
 
 def test_the_host_is_the_machine_s_own_name():
     assert host_name() == socket.gethostname()
 
 
-def test_the_version_is_what_the_engine_says_of_itself():
-    assert version(SimEngine()) == __version__
+def test_a_server_elsewhere_is_asked_for_its_version(answering):
+    assert served_version(SimEngine(), answering('{"version": "1.2.3"}')) == "1.2.3"
 
 
-@pytest.mark.parametrize(
-    "code",
-    ["raise SystemExit(3)", "print()", "import sys; print('1.0', file=sys.stderr)"],
-    ids=["fails", "says nothing", "says it elsewhere"],
-)
-def test_a_version_that_cannot_be_told_is_none(code):
-    assert version(Speaks(code)) is None
+@pytest.mark.parametrize("text", ["{}", "[]", "1.2.3", '{"version": 3}', '{"version": ""}'])
+def test_an_answer_without_a_version_is_none(answering, text):
+    assert served_version(SimEngine(), answering(text)) is None
 
 
-def test_an_engine_without_a_version_command_has_no_version():
-    assert version(Speaks()) is None
+def test_a_server_that_does_not_know_the_path_has_no_version(answering):
+    assert served_version(SimEngine(), answering('{"version": "1"}', status=404)) is None
 
 
-def test_a_program_that_is_missing_has_no_version():
-    missing = ServerConfig("sim", SERVER.model, {}, executable="/no/such/python")
-    assert engine_version(SimEngine(), missing, {}) is None
-
-
-def test_only_the_first_line_counts():
-    assert version(Speaks("print('1.0'); print('more')")) == "1.0"
+def test_an_engine_without_such_a_path_is_not_asked():
+    assert served_version(CustomEngine(), target("http://127.0.0.1:9")) is None

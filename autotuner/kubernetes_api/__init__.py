@@ -1,0 +1,1 @@
+"""Kubernetes as the product uses it: apply, watch, read and delete objects that are dicts."""

@@ -1,0 +1,1 @@
+"""Servers as Docker containers on the node of the attempt."""

@@ -1,0 +1,1 @@
+"""Servers as pods, plain or made by OME, in a Kubernetes cluster."""
