@@ -230,7 +230,8 @@ def _experiment(
         launch=spec.launch,
     )
     gpus = engine.gpus(server.flags) if spec.resources.gpus is None else spec.resources.gpus
-    footprint = Footprint(gpus_per_node=gpus, cpus=spec.resources.cpus)
+    quota = spec.launch.quota if spec.launch is not None else None
+    footprint = Footprint(gpus_per_node=gpus, cpus=spec.resources.cpus, quota=quota)
     return Experiment(
         id=Experiment.id_of(server, workloads, footprint, spec.bench.content()),
         index=0,  # once all are known

@@ -56,6 +56,10 @@ class DockerSettings:
     ulimits: Mapping[str, int] = field(default_factory=dict)
     """Name, such as ``memlock``, -> soft and hard limit; -1: none."""
 
+    @property
+    def quota(self) -> None:
+        """None: the container takes GPUs of the node of its attempt."""
+
 
 @dataclass(frozen=True, slots=True)
 class PodSettings:
@@ -122,6 +126,14 @@ class OmeSettings:
     """Existing runtime to use; None: one is made for each attempt."""
     runtime_kind: str = "ClusterServingRuntime"
     pod: PodSettings = field(default_factory=PodSettings)
+
+    @property
+    def image(self) -> str | None:
+        return self.pod.image
+
+    @property
+    def quota(self) -> str:
+        return self.pod.quota
 
 
 LaunchSettings = DockerSettings | PodSettings | OmeSettings
