@@ -153,9 +153,10 @@ def _failed_by(error: Exception, phase: Phase) -> Failed:
 
 def _spoken(swept: Sequence[Swept]) -> str | None:
     """Dead attempts whose processes were still there, e.g. ``ab12-a1: 3 ended``."""
-    found = [s for s in swept if s.ended or s.left]
-    left = {s.attempt_id: f", {len(s.left)} cannot be ended" if s.left else "" for s in found}
-    return (
-        "; ".join(f"{s.attempt_id}: {len(s.ended)} ended{left[s.attempt_id]}" for s in found)
-        or None
-    )
+    found = [s for s in swept if s.ended or s.left or s.undone]
+    return "; ".join(f"{s.attempt_id}: {_fate(s)}" for s in found) or None
+
+
+def _fate(swept: Swept) -> str:
+    left = [f"{len(swept.left)} cannot be ended"] if swept.left else []
+    return ", ".join([f"{len(swept.ended)} ended", *left, *swept.undone])

@@ -7,6 +7,8 @@ import pytest
 from autotuner.errors import LaunchError
 from autotuner.launchers.base import LaunchRequest
 from autotuner.launchers.process import ProcessLauncher
+from autotuner.spec.server import CpuPlan, Footprint, Model, ServerConfig
+from autotuner.supervision.lease import Lease
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "GREETING": "hello"}
 SLEEP = "import os, time; print(os.environ['GREETING'], flush=True); time.sleep(3600)"
@@ -15,14 +17,20 @@ SLEEP = "import os, time; print(os.environ['GREETING'], flush=True); time.sleep(
 @pytest.fixture
 def launch(tmp_path):
     servers = []
+    lease = Lease("e-a1", "study", "token", "boot", "namespace", tmp_path)
 
     def start(code=SLEEP, *, program=sys.executable, cpus=()):
         request = LaunchRequest(
             attempt_id="e-a1",
-            command=lambda host, port: [program, "-c", code, host, str(port)],
+            study_id="study",
+            served_name="ours",
+            server=ServerConfig("sim", Model("/m", "/m"), {}),
+            footprint=Footprint(0, cpus=CpuPlan(server=cpus)),
+            gpu_ids=(),
+            command=lambda server, host, port: [program, "-c", code, host, str(port)],
             environment=ENVIRONMENT,
-            folder=tmp_path,
-            cpus=cpus,
+            variables={},
+            lease=lease,
             stop_s=5.0,
         )
         servers.append(ProcessLauncher().start(request))
@@ -85,3 +93,12 @@ def test_the_log_tail_is_the_end_of_the_log(launch, wait_until):
     server = launch("print('x' * 1000); print('the end')")
     assert wait_until(lambda: server.exit)
     assert server.log_tail(8) == "the end\n"
+
+
+def test_a_server_is_asked_in_its_own_environment(launch):
+    assert launch().ask(["/bin/sh", "-c", "echo $GREETING; echo more"]) == "hello"
+
+
+@pytest.mark.parametrize("command", [["/no/such/program"], ["false"], ["true"]])
+def test_a_question_without_an_answer_is_none(launch, command):
+    assert launch().ask(command) is None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from autotuner.launchers.base import Server
+from autotuner.launchers.base import LaunchFault, Server
 from autotuner.node.events import AttemptEnded, AttemptOrder, LevelMeasured, PhaseStarted
 from autotuner.node.experiment import run_attempt
 from autotuner.results.levels import LevelResult
@@ -62,10 +62,19 @@ class FakeServer(Server):
     """Ends after it has been asked ``lives`` times how it is; never, by default."""
 
     def __init__(self, *, url: str = "http://127.0.0.1:1", log: str = "", lives: int = 10**9):
-        self.url = url
+        self.address: str | None = url
         self.log = log
         self.lives = lives
         self.stopped = False
+        self.trouble: LaunchFault | None = None
+
+    @property
+    def url(self) -> str | None:
+        return self.address
+
+    @property
+    def fault(self) -> LaunchFault | None:
+        return self.trouble
 
     @property
     def exit(self) -> ProcessExit | None:

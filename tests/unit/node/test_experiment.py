@@ -285,7 +285,7 @@ def foreign_server(make_order, find_processes, monkeypatch):
         pass
     command = find_processes(order.attempt.served_name)[-1].cmdline()
     port = int(command[command.index("--port") + 1])
-    monkeypatch.setattr(process_launcher, "_free_port", lambda: port)
+    monkeypatch.setattr(process_launcher, "free_port", lambda: port)
     yield port
     events.close()
 

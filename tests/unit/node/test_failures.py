@@ -4,6 +4,7 @@ import pytest
 
 from autotuner.bench.base import LevelLoad
 from autotuner.engines.sim import SimEngine
+from autotuner.launchers.base import LaunchFault
 from autotuner.node.failures import (
     kind_of_level_failure,
     log_end,
@@ -100,3 +101,33 @@ def test_any_other_surprise_is_a_bug_with_its_traceback(error):
     assert (failed.kind, failed.phase) == (FailureKind.INTERNAL_ERROR, Phase.WARMUP)
     assert str(error) in failed.message
     assert failed.evidence.startswith("Traceback")
+
+
+def test_what_the_launcher_saw_counts_more_than_the_log(fake_server):
+    server = fake_server(log="ValueError: no such flag", lives=0)
+    server.trouble = LaunchFault(FailureKind.OUT_OF_MEMORY_AT_LOAD, "OOM-killed", "OOMKilled: true")
+    failed = server_ended(server, SimEngine(), Phase.SERVER_START, ready=False)
+    assert (failed.kind, failed.message) == (FailureKind.OUT_OF_MEMORY_AT_LOAD, "OOM-killed")
+    assert failed.evidence == "OOMKilled: true"
+
+
+def test_memory_that_runs_out_after_the_start_ran_out_under_load(fake_server):
+    server = fake_server(lives=0)
+    server.trouble = LaunchFault(FailureKind.OUT_OF_MEMORY_AT_LOAD, "OOM-killed")
+    failed = server_ended(server, SimEngine(), Phase.LOAD, ready=True)
+    assert failed.kind is FailureKind.OUT_OF_MEMORY_UNDER_LOAD
+
+
+def test_of_a_launcher_that_saw_only_an_end_the_log_tells_the_reason(fake_server):
+    server = fake_server(log="torch.OutOfMemoryError: CUDA out of memory.", lives=0)
+    server.trouble = LaunchFault(FailureKind.SERVER_CRASHED, "the pod ended with exit code 1")
+    failed = server_ended(server, SimEngine(), Phase.SERVER_START, ready=False)
+    assert failed.kind is FailureKind.OUT_OF_MEMORY_AT_LOAD
+    assert failed.message.endswith("the pod ended with exit code 1")
+
+
+def test_where_the_log_says_nothing_either_its_end_is_the_evidence(fake_server):
+    server = fake_server(log="last words", lives=0)
+    server.trouble = LaunchFault(FailureKind.SERVER_CRASHED, "the pod ended with exit code 1")
+    failed = server_ended(server, SimEngine(), Phase.SERVER_START, ready=False)
+    assert (failed.kind, failed.evidence) == (FailureKind.SERVER_CRASHED, "last words")

@@ -68,6 +68,23 @@ def test_what_the_load_cost_is_in_the_levels_row(make_order, tmp_path):
 def test_the_command_that_is_recorded_names_this_attempts_server(make_order, tmp_path):
     ready = prepared(make_order, tmp_path)
     recorded: list[str] = []
-    words = ready.launch_request(recorded.append).command("127.0.0.1", 8123)
+    request = ready.launch_request(recorded.append)
+    words = request.command(request.server, "127.0.0.1", 8123)
     assert ready.order.attempt.served_name in words
     assert "--port 8123" in recorded[0]
+
+
+def test_a_server_that_is_no_process_gets_the_study_s_variables_and_not_the_node_s(
+    make_order, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("OF_THE_NODE", "1")
+    request = prepared(make_order, tmp_path, OF_THE_STUDY="1").launch_request(lambda _: None)
+    assert request.variables["OF_THE_STUDY"] == "1"
+    assert {"OF_THE_NODE", "CUDA_VISIBLE_DEVICES", "TMPDIR"} & set(request.variables) == set()
+    assert {"OF_THE_NODE", "OF_THE_STUDY", "CUDA_VISIBLE_DEVICES"} <= set(request.environment)
+    assert request.gpu_ids == ("3", "5")
+
+
+def test_no_proxy_comes_between_the_load_and_a_server_elsewhere(make_order, tmp_path):
+    environment = prepared(make_order, tmp_path).load_context("http://10.1.2.3:8000").environment
+    assert "10.1.2.3" in environment["NO_PROXY"].split(",")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import psutil
@@ -5,6 +6,7 @@ import pytest
 
 from autotuner.bench.base import Target
 from autotuner.engines.sim import SimEngine
+from autotuner.launchers.base import LaunchFault
 from autotuner.node import readiness
 from autotuner.node.failures import AttemptCancelledError, AttemptFailedError
 from autotuner.node.readiness import wait_until_ready
@@ -40,8 +42,12 @@ def listed(monkeypatch, clock):
 @pytest.fixture
 def wait(clock):
     def until_ready(server, *, timeout_s=100.0, check_cancelled=lambda: None):
-        wait_until_ready(
-            server, OURS, SimEngine(), timeout_s=timeout_s, check_cancelled=check_cancelled
+        return wait_until_ready(
+            server,
+            lambda url: replace(OURS, url=url),
+            SimEngine(),
+            timeout_s=timeout_s,
+            check_cancelled=check_cancelled,
         )
 
     return until_ready
@@ -107,3 +113,33 @@ def test_a_cancellation_ends_the_waiting(wait, listed, fake_server):
 
     with pytest.raises(AttemptCancelledError):
         wait(fake_server(), check_cancelled=cancelled)
+
+
+def test_a_server_is_asked_where_it_answers_once_that_is_known(wait, listed, clock, fake_server):
+    listed += [(0.0, "ours")]
+    server = fake_server()
+    server.address = None
+
+    def check_cancelled():
+        if clock.s > 5:
+            server.address = "http://10.0.0.7:8000"
+
+    assert wait(server, check_cancelled=check_cancelled).url == "http://10.0.0.7:8000"
+    assert clock.s > 5
+
+
+def test_an_address_that_never_becomes_known_is_a_launch_that_took_too_long(
+    wait, listed, fake_server
+):
+    server = fake_server()
+    server.address = None
+    assert failure(wait, server).kind is FailureKind.LAUNCH_TIMEOUT
+
+
+def test_what_a_launcher_says_of_a_living_server_ends_the_wait(wait, listed, clock, fake_server):
+    server = fake_server()
+    server.trouble = LaunchFault(FailureKind.UNSCHEDULABLE, "no room", "0/3 nodes are available")
+    failed = failure(wait, server)
+    assert failed.kind is FailureKind.UNSCHEDULABLE
+    assert (failed.message, failed.evidence) == ("no room", "0/3 nodes are available")
+    assert clock.s == 0

@@ -120,3 +120,20 @@ def test_a_name_with_blanks_and_brackets_hides_no_process(supervise, marked, tmp
     process.stdin.close()
     assert ended(process, status_file)["leftover"] == []
     assert marked.all_gone()
+
+
+IN_ORDER = """
+import signal, time
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1.5), print("in order", flush=True), exit(4)))
+print("ready", flush=True)
+time.sleep(3600)
+"""
+
+
+def test_a_command_that_must_take_something_down_may_do_so_after_its_owner_s_death(supervise):
+    process, status_file = supervise([sys.executable, "-u", "-c", IN_ORDER], grace_s="60,60")
+    assert process.stdout.readline() == "ready\n"
+    process.stdin.close()
+    assert process.stdout.readline() == "in order\n"
+    status = ended(process, status_file)
+    assert (status["returncode"], status["ended_by"]) == (4, "owner_gone")

@@ -12,6 +12,7 @@ from autotuner.supervision.environment import LEASE_VARIABLE
 from autotuner.supervision.lease import LEASE_FILE, held_lease, lease_root
 from autotuner.supervision.process_table import process_state
 from autotuner.supervision.sweep import dead_leases, sweep
+from autotuner.supervision.wills import Will
 
 OWNER = """\
 import os, sys, time
@@ -175,3 +176,40 @@ def test_what_cannot_be_ended_is_said_and_its_folder_kept(monkeypatch):
 
 def test_a_folder_that_another_sweep_has_just_removed_is_passed_by(tmp_path):
     assert sweep_module._claim(tmp_path / "gone") is None
+
+
+def leave_dead(attempt_id, *wills):
+    """The folder of an attempt whose owner is dead, with commands that take down its server."""
+    folder = lease_root() / f"{attempt_id}-x"
+    folder.mkdir()
+    (folder / LEASE_FILE).write_text(json.dumps({"attempt_id": attempt_id, "study_id": "s"}))
+    for number, code in enumerate(wills):
+        command = (sys.executable, "-c", code)
+        Will(command, "token", {}).write(folder / f"{number}.will.json")
+    return folder
+
+
+def test_what_a_dead_attempt_willed_is_done(tmp_path):
+    folder = leave_dead("dead-a1", f"open({str(tmp_path / 'taken-down')!r}, 'w').close()")
+    (swept,) = sweep()
+    assert swept.undone == ()
+    assert (tmp_path / "taken-down").exists()
+    assert not folder.exists()
+
+
+def test_a_will_that_fails_is_told_and_kept_for_the_next_sweep(tmp_path):
+    path = tmp_path / "daemon"
+    folder = leave_dead("dead-a1", f"open({str(path)!r}).close()")
+    (swept,) = sweep()
+    assert "FileNotFoundError" in swept.undone[0]
+    assert folder.exists()
+    path.touch()
+    assert sweep()[0].undone == ()
+    assert not folder.exists()
+
+
+def test_a_will_is_carried_out_on_every_boot(monkeypatch, tmp_path):
+    leave_dead("dead-a1", f"open({str(tmp_path / 'taken-down')!r}, 'w').close()")
+    monkeypatch.setattr(sweep_module, "boot_id", lambda: "another boot")
+    sweep()
+    assert (tmp_path / "taken-down").exists()
