@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from autotuner.cli.checkup_table import print_checkups
 from autotuner.cli.display import output_console
-from autotuner.cli.study_file import plan_of
+from autotuner.cli.study_file import add_launcher_arguments, plan_of
 from autotuner.execution.base import Node
 from autotuner.node.checkup.clock import judge_clock, now_s
 from autotuner.node.checkup.compare import with_differences
@@ -66,10 +66,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--address", help="Ray cluster, e.g. auto; default: RAY_ADDRESS, else this machine alone"
     )
+    add_launcher_arguments(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    planned = plan_of(arguments.file) if arguments.file is not None else None
+    planned = None
+    if arguments.file is not None:
+        planned = plan_of(arguments.file, arguments.launcher, arguments.image)
     order = CheckupOrder(
         study=study_needs(planned) if planned is not None else None,
         output=planned.spec.output if planned is not None else _DEFAULT_OUTPUT,
@@ -89,7 +92,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def study_needs(planned: Plan) -> StudyNeeds:
-    gpus = [experiment.footprint.gpus_per_node for experiment in planned.experiments]
+    gpus = [experiment.footprint.reserved_gpus for experiment in planned.experiments]
     server = planned.experiments[0].server
     return StudyNeeds(server, planned.spec.bench, least_gpus=min(gpus), most_gpus=max(gpus))
 

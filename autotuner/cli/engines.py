@@ -16,6 +16,13 @@ __all__ = ["HELP", "NAME", "add_arguments", "execute"]
 NAME = "engines"
 HELP = "list engines, launchers and load generators"
 
+_LAUNCHERS = {
+    "process": "A program that is installed on the nodes.",
+    "docker": "A container on the node of the attempt.",
+    "kubernetes": "A pod and a service in a Kubernetes cluster.",
+    "ome": "An InferenceService of OME, in a Kubernetes cluster.",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     del parser
@@ -28,8 +35,12 @@ def execute(arguments: argparse.Namespace) -> int:
         table.add_row(name, _summary(name))
     console = Console()
     console.print(table)
-    console.print(f"\nlaunchers: {', '.join(LAUNCHERS)}")
-    console.print(f"load generators: {', '.join(LOAD_GENERATORS)}")
+    console.print()
+    launchers = Table("launcher", "as what a server starts", box=None, pad_edge=False)
+    for name in LAUNCHERS:
+        launchers.add_row(name, _LAUNCHERS[name])
+    console.print(launchers)
+    console.print(f"\nload generators: {', '.join(LOAD_GENERATORS)}")
     return 0
 
 

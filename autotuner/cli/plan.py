@@ -9,10 +9,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from autotuner.cli.study_file import plan_of
+from autotuner.cli.study_file import add_launcher_arguments, plan_of
 from autotuner.planning import Plan
 from autotuner.spec.experiment import Experiment
-from autotuner.spec.server import Value
+from autotuner.spec.launching import OmeSettings
+from autotuner.spec.server import Footprint, Value
+from autotuner.spec.study import StudySpec
 
 __all__ = ["HELP", "NAME", "add_arguments", "execute"]
 
@@ -22,10 +24,12 @@ HELP = "show what a study would measure, with every command"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="study file, YAML or JSON")
+    add_launcher_arguments(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    print_plan(plan_of(arguments.file), Console(soft_wrap=True))
+    planned = plan_of(arguments.file, arguments.launcher, arguments.image)
+    print_plan(planned, Console(soft_wrap=True))
     return 0
 
 
@@ -38,6 +42,7 @@ def print_plan(planned: Plan, console: Console) -> None:
     console.print(f"objective: {spec.judging.objective.describe()}")
     for constraint in spec.judging.constraints:
         console.print(f"constraint: {constraint}")
+    console.print(f"launcher: {escape(_launcher(spec))}")
     console.print(f"results: {spec.output}\n")
     print_warnings(planned, console)
     for experiment in planned.experiments:
@@ -59,7 +64,7 @@ def _print_experiment(planned: Plan, experiment: Experiment, console: Console) -
     baseline = ", baseline" if experiment.is_baseline else ""
     console.print(
         f"[bold]#{experiment.index + 1}[/] {experiment.id}  {escape(experiment.label)}{baseline}  "
-        f"[dim]{footprint.gpus} GPUs, {footprint.cpus.reserve} CPUs, "
+        f"[dim]{_gpus(footprint)}, {footprint.cpus.reserve} CPUs, "
         f"{len(experiment.levels)} levels, about {_minutes(planned.estimated_s(experiment))}[/]"
     )
     command = " ".join([*planned.variables(server), shlex.join(planned.command(experiment))])
@@ -67,6 +72,25 @@ def _print_experiment(planned: Plan, experiment: Experiment, console: Console) -
     for placeholder in ("{port}", "{served_name}"):
         command = command.replace(f"'{placeholder}'", placeholder)
     console.print(f"   {escape(command)}\n", highlight=False)
+
+
+def _launcher(spec: StudySpec) -> str:
+    """The launcher and what it runs, e.g. ``docker, image vllm/vllm-openai:v0.11.0``."""
+    launch = spec.launch
+    if launch is None:
+        return spec.launcher
+    words = [spec.launcher]
+    if isinstance(launch, OmeSettings):
+        words.append(f"base model {launch.base_model}")
+        if launch.runtime is not None:
+            words.append(f"runtime {launch.runtime}")
+    if launch.image is not None:
+        words.append(f"image {launch.image}")
+    return ", ".join(words)
+
+
+def _gpus(footprint: Footprint) -> str:
+    return f"{footprint.gpus} GPUs" + (f" (quota {footprint.quota})" if footprint.quota else "")
 
 
 def _print_totals(planned: Plan, console: Console) -> None:

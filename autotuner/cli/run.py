@@ -20,7 +20,7 @@ from rich.markup import escape
 from autotuner.cli.conclusions import print_findings, print_winner
 from autotuner.cli.display import output_console, progress_display
 from autotuner.cli.plan import print_warnings
-from autotuner.cli.study_file import plan_of
+from autotuner.cli.study_file import add_launcher_arguments, plan_of
 from autotuner.cli.tables import print_failures, print_ranking
 from autotuner.progress import StudyEnded, StudyEvent
 from autotuner.results.load import StudyResults
@@ -37,6 +37,7 @@ EXIT_INTERRUPTED = 130
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="study file, YAML or JSON")
+    add_launcher_arguments(parser)
     parser.add_argument(
         "--address",
         help="Ray cluster, e.g. auto; default: RAY_ADDRESS, else a Ray is started on this machine",
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    planned = plan_of(arguments.file)
+    planned = plan_of(arguments.file, arguments.launcher, arguments.image)
     console = output_console()
     print_warnings(planned, console)
     output = arguments.output or planned.spec.output

@@ -186,8 +186,14 @@ class StudySpec:
     description: str = ""
 
     @staticmethod
-    def from_file(path: str | Path) -> StudySpec:
+    def from_file(
+        path: str | Path, launcher: str | None = None, image: str | None = None
+    ) -> StudySpec:
         """Read a YAML or JSON study file, or a task file of the first autotuner.
+
+        Args:
+            launcher: The launcher, whatever the file says.
+            image: The container's image, whatever the file says.
 
         Raises:
             StudyFileError: with every problem of the file, each with line, key, value and fix.
@@ -195,6 +201,10 @@ class StudySpec:
         from autotuner.spec.seed_task.task_file import is_seed_task, read_task
         from autotuner.spec.source_lines import read_source
         from autotuner.spec.study_file import load_study
+        from autotuner.spec.study_launching import Overrides
 
+        overrides = Overrides(launcher, image)
         source = read_source(Path(path))
-        return read_task(source) if is_seed_task(source) else load_study(Path(path))
+        if is_seed_task(source):
+            return read_task(source, overrides)
+        return load_study(Path(path), overrides)

@@ -45,6 +45,7 @@ def read_engine(content: object, problems: Problems, paths: StudyPaths) -> Engin
         section.flags or {},
         environment,
         _command(section, problems, paths),
+        section.version,
     )
 
 

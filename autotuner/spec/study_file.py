@@ -6,17 +6,18 @@ others; rules across sections run on whatever could be read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from autotuner.spec.experiment import Timeouts
-from autotuner.spec.names import LAUNCHERS, LOAD_GENERATORS
+from autotuner.spec.launching import LaunchSettings
 from autotuner.spec.server import CpuPlan, Value
-from autotuner.spec.source_lines import Loc, read_source
+from autotuner.spec.source_lines import read_source
 from autotuner.spec.study import BenchConfig, Resources, StudySpec
 from autotuner.spec.study_baseline import read_baseline
+from autotuner.spec.study_bench import check_benchmark_job, read_bench
 from autotuner.spec.study_engine import (
     engine_name,
     fixed_flags,
@@ -26,13 +27,21 @@ from autotuner.spec.study_engine import (
 )
 from autotuner.spec.study_exclusions import read_exclusions
 from autotuner.spec.study_judging import JUDGING_KEYS, read_judging
+from autotuner.spec.study_launch_choice import Choice, choose
+from autotuner.spec.study_launching import (
+    LAUNCHING_KEYS,
+    Overrides,
+    read_launcher,
+    read_settings,
+)
 from autotuner.spec.study_numbers import whole_number
 from autotuner.spec.study_parameters import SearchSpace, read_parameters
 from autotuner.spec.study_paths import StudyPaths
 from autotuner.spec.study_problems import Problems, unknown_name
-from autotuner.spec.study_schema import BenchSection, ResourcesSection, TimeoutsSection
+from autotuner.spec.study_schema import ResourcesSection, TimeoutsSection
 from autotuner.spec.study_values import study_name_fault
 from autotuner.spec.study_workloads import read_workloads
+from autotuner.spec.workload import Workload
 
 __all__ = ["load_study"]
 
@@ -45,7 +54,7 @@ _REQUIRED = {
 }
 _OPTIONAL = (
     "description",
-    "launcher",
+    *LAUNCHING_KEYS,
     "parameters",
     "exclude",
     *JUDGING_KEYS,
@@ -61,6 +70,7 @@ _OPTIONAL = (
     "output",
 )
 
+_NO_OVERRIDES = Overrides()
 _ORDERS = ("random", "plan")
 _IN_OBJECTIVE = "unknown key here; it belongs under `objective`"
 _HINTS = {
@@ -86,24 +96,35 @@ _HINTS = {
     ),
     **dict.fromkeys(("weights", "over", "at", "statistic", "per_gpu"), _IN_OBJECTIVE),
     **dict.fromkeys(
+        ("image", "version"), "unknown key here; write `engine: {name: ..., version: 0.11.0}`"
+    ),
+    **dict.fromkeys(("container", "docker_image"), "unknown key; did you mean `docker`?"),
+    **dict.fromkeys(
+        ("k8s", "pod", "namespace", "kubeconfig"),
+        "unknown key here; did you mean `kubernetes: {namespace: ...}`?",
+    ),
+    **dict.fromkeys(
         ("workers", "num_workers"), "unknown key here; write `bench: {name: ..., workers: 4}`"
     ),
 }
 """A wrong key of the top level that people are likely to write -> what to write instead."""
 
 
-def load_study(path: Path) -> StudySpec:
+def load_study(path: Path, overrides: Overrides = _NO_OVERRIDES) -> StudySpec:
     """Read a study file: ``.json`` as JSON, any other suffix as YAML.
+
+    Args:
+        overrides: What counts instead of what the file says.
 
     Raises:
         StudyFileError: with every problem of the file, each with line, key, value and fix.
     """
-    return _StudyReader(Problems(read_source(path))).study()
+    return _StudyReader(Problems(read_source(path)), overrides).study()
 
 
 class _StudyReader:
-    def __init__(self, problems: Problems) -> None:
-        self._problems = problems
+    def __init__(self, problems: Problems, overrides: Overrides) -> None:
+        self._problems, self._overrides = problems, overrides
         self._paths = StudyPaths(problems)
         self._warnings: list[str] = []
         # A key without a value says no more than a key that is left out.
@@ -123,6 +144,8 @@ class _StudyReader:
             read_workloads(data["workloads"], problems, paths) if "workloads" in data else None
         )
         resources = self._resources()
+        launcher = read_launcher(data, problems, self._overrides)
+        choice = Choice(launcher, engine, model, resources, self._overrides.image)
         judging = read_judging(data, problems, workloads, resources.gpus)
         space = self._space()
         name = self._name()
@@ -131,14 +154,15 @@ class _StudyReader:
             "exclusions": read_exclusions(data.get("exclude"), problems, space),
             "baseline": self._baseline(space),
             "order_seed": self._order_seed(),
-            "warnings": tuple(self._warnings),
-            "launcher": self._launcher(),
-            "bench": self._bench(),
+            "launcher": launcher,
+            "launch": self._launch(choice),
+            "bench": self._bench(launcher, workloads or ()),
             "timeouts": self._timeouts(),
             "max_attempts": self._count("max_attempts", 2, 1, "the first attempt counts"),
             "give_up_after": self._count("give_up_after", 3, 0, "0 never gives up"),
             "output": self._output(name),
             "description": self._text("description"),
+            "warnings": tuple(self._warnings),
         }
         if problems or engine is None or model is None or workloads is None or judging is None:
             raise problems.error()
@@ -201,30 +225,14 @@ class _StudyReader:
         section = self._problems.validated(TimeoutsSection, content, ("timeouts",))
         return Timeouts(**section.model_dump(exclude_none=True)) if section else Timeouts()
 
-    def _bench(self) -> BenchConfig:
-        content = self._data.get("bench")
-        if content is None:
-            return BenchConfig()
-        content = {"name": content} if isinstance(content, str) else content
-        section = self._problems.validated(BenchSection, content, ("bench",))
-        if section is None:
-            return BenchConfig()
-        if section.name not in LOAD_GENERATORS:
-            fix = unknown_name(section.name, LOAD_GENERATORS, "load generator")
-            where: Loc = ("bench", "name") if isinstance(self._data["bench"], dict) else ("bench",)
-            self._problems.add(where, fix)
-        if section.workers and section.name == "closed-loop":
-            fix = "the load generator closed-loop is one process; remove this key"
-            self._problems.add(("bench", "workers"), fix)
-        program = self._paths.program(section.executable, ("bench", "executable"))
-        return BenchConfig(section.name, program, section.workers)
+    def _launch(self, choice: Choice) -> LaunchSettings | None:
+        settings = read_settings(self._data, self._problems, self._paths)
+        return choose(choice, settings, self._data, self._problems, self._warnings)
 
-    def _launcher(self) -> str:
-        launcher = self._data.get("launcher", LAUNCHERS[0])
-        if launcher not in LAUNCHERS:
-            fix = f"unknown launcher; there is only: {', '.join(LAUNCHERS)}"
-            self._problems.add(("launcher",), fix)
-        return str(launcher)
+    def _bench(self, launcher: str, workloads: Sequence[Workload]) -> BenchConfig:
+        content = self._data.get("bench")
+        check_benchmark_job(content, launcher, workloads, self._problems)
+        return read_bench(content, self._problems, self._paths)
 
     def _count(self, key: str, default: int, least: int, remark: str) -> int:
         return whole_number(

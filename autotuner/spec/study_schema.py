@@ -6,25 +6,30 @@ Rules that look at more than one section are in `study_file` and its neighbours.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from autotuner.spec.cluster_names import name_fault
+from autotuner.spec.images import image_fault, is_release
 from autotuner.spec.study_problems import flow_text
 from autotuner.spec.study_values import cpu_numbers, flag_value_fault, scenario_fault
 
 __all__ = [
     "BenchSection",
+    "BenchmarkJobSection",
     "CpuSection",
     "EngineSection",
+    "Image",
     "ModelSection",
     "ResourcesSection",
     "Section",
     "Text",
     "TimeoutsSection",
     "WorkloadSection",
+    "checked",
     "example",
     "fault",
 ]
@@ -36,6 +41,17 @@ def fault(fix: str) -> PydanticCustomError:
     """An error whose text reaches the user as it is."""
     # Braces would be read as placeholders of a template, so the text is passed as a value.
     return PydanticCustomError("study", "{fix}", {"fix": fix})
+
+
+def checked(fault_of: Callable[[str], str | None]) -> AfterValidator:
+    """A validator of text by what is wrong with it in words for the user."""
+
+    def check(value: str) -> str:
+        if (fix := fault_of(value)) is not None:
+            raise fault(fix)
+        return value
+
+    return AfterValidator(check)
 
 
 def _flag_value(value: object) -> object:
@@ -90,6 +106,14 @@ def _task(value: str) -> str:
     return value
 
 
+def _version_fault(version: str) -> str | None:
+    if is_release(version):
+        return None
+    if is_release(version.removeprefix("v")):
+        return f"write the release without v: {version.removeprefix('v')}"
+    return "write a whole release, such as 0.11.0; any other image is named with `image`"
+
+
 def _cpu_set(value: object) -> object:
     items: list[int | str] = []
     for item in value if isinstance(value, list) else [value]:
@@ -117,6 +141,7 @@ def example(value: object, **limits: Any) -> Any:
 
 
 Text = Annotated[str, Field(min_length=1)]
+Image = Annotated[Text, checked(image_fault)]
 FlagValue = Annotated[Any, AfterValidator(_flag_value)]
 EnvironmentValue = Annotated[Any, AfterValidator(_environment_value)]
 CommandWord = Annotated[Text, BeforeValidator(_command_word)]
@@ -135,6 +160,8 @@ class Section(BaseModel):
 
 class EngineSection(Section):
     name: Text = example("vllm")
+    version: Annotated[Text, checked(_version_fault)] | None = example("0.11.0", default=None)
+    image: Image | None = example("registry.example:5000/vllm:mine", default=None)
     executable: Text | None = example("vllm", default=None)
     flags: dict[str, FlagValue] | None = example("{dtype: bfloat16}", default=None)
     environment: dict[str, EnvironmentValue] | None = example('{NAME: "1"}', default=None)
@@ -145,6 +172,8 @@ class EngineSection(Section):
     hints = {
         "env": "unknown key; did you mean `environment`?",
         "args": "unknown key; did you mean `flags`?",
+        "tag": "unknown key; did you mean `version`?",
+        "container": "unknown key; did you mean `image`?",
         "parameters": "unknown key here; `parameters` stands at the top level of the file",
     }
 
@@ -221,9 +250,41 @@ class TimeoutsSection(Section):
     lease_s: Annotated[float, Field(ge=10)] | None = example(120, default=None)
 
 
+def _gpu_type_fault(name: str) -> str | None:
+    if name in _OME_GPU_TYPES:
+        return None
+    return f"OME knows only {', '.join(_OME_GPU_TYPES)}; leave this key out for any other"
+
+
+_OME_GPU_TYPES = ("H100", "A100", "MI300", "A10")
+
+
+class BenchmarkJobSection(Section):
+    storage: Text = example("pvc://results/tuning")
+    read_from: Text | None = example("/mnt/results/tuning", default=None)
+    image: Image | None = example("registry.example/genai-bench:1", default=None)
+    reader_image: Image | None = example("busybox:1.36", default=None)
+    gpu_type: Annotated[Text, checked(_gpu_type_fault)] | None = example("H100", default=None)
+    hub_secret: Annotated[Text, checked(name_fault)] | None = example("hub-token", default=None)
+
+    hints = {
+        "output": "unknown key; did you mean `storage`?",
+        "output_location": "unknown key; did you mean `storage`?",
+        "storage_uri": "unknown key; did you mean `storage`?",
+        "secret": "unknown key; did you mean `hub_secret`?",
+        "gpu": "unknown key; did you mean `gpu_type`?",
+    }
+
+
 class BenchSection(Section):
     name: Text = example("genai-bench")
     executable: Text | None = example("genai-bench", default=None)
     workers: int = example(4, default=0, ge=0)
+    benchmark_job: BenchmarkJobSection | None = example(
+        "{storage: 'pvc://results/tuning'}", default=None
+    )
 
-    hints = {"num_workers": "unknown key; did you mean `workers`?"}
+    hints = {
+        "num_workers": "unknown key; did you mean `workers`?",
+        "storage": "unknown key here; write `benchmark_job: {storage: ...}`",
+    }

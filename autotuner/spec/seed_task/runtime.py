@@ -1,4 +1,4 @@
-"""Which engine and which model a task file means: ``base_runtime``, ``model``, and the rest."""
+"""Which engine and which model a task file means: ``base_runtime`` and ``model``."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from autotuner.spec.seed_task.sections import ModelSection
 from autotuner.spec.server import Model
 from autotuner.spec.source_lines import Loc
 from autotuner.spec.study_paths import StudyPaths
-from autotuner.spec.study_problems import unknown_name
 
-__all__ = ["TOKEN_VARIABLE", "read_deployment", "read_engine", "read_model"]
+__all__ = ["ENGINES", "TOKEN_VARIABLE", "read_engine", "read_model"]
 
 TOKEN_VARIABLE = "HF_TOKEN"  # noqa: S105 - a name, no secret
-_ENGINES = ("sglang", "vllm")
-_MODES = ("docker", "ome", "local")
+ENGINES = ("sglang", "vllm")
 _MODEL_FOLDER = "/mnt/data/models"
 
 # Flags that only one of the engines has, in the spelling with dashes.
@@ -46,30 +44,6 @@ _TELLING = {
         }
     ),
 }
-_LEFT_OUT = {
-    "runtime_image_tag": "the engine's version is the one installed on the nodes",
-    "gpu_type": "experiments take any GPU of the cluster",
-    "clusterbasemodel_config": "models are not registered with a cluster",
-    "clusterservingruntime_config": "servers start without a serving runtime",
-    "storage": "the model is read where `model` says, on every node",
-}
-
-
-def read_deployment(task: Mapping[str, object], notes: Notes) -> None:
-    """Check ``deployment_mode`` and say of all keys about images and clusters what they lose."""
-    mode = task.get("deployment_mode")
-    if mode is not None and mode not in _MODES:
-        notes.problems.add(("deployment_mode",), unknown_name(str(mode), _MODES, "mode"))
-    elif mode != "local":
-        given = mode or "not given, so ome"
-        notes.warn(
-            ("deployment_mode",),
-            f"{given}: for now servers start as processes on the nodes, not in containers, so the "
-            "engine must be installed there",
-        )
-    for key, why in _LEFT_OUT.items():
-        if key in task:
-            notes.warn((key,), f"{NOT_APPLICABLE}: {why}")
 
 
 def read_engine(task: Mapping[str, object], notes: Notes) -> str | None:
@@ -81,17 +55,17 @@ def read_engine(task: Mapping[str, object], notes: Notes) -> str | None:
             notes.problems.add(loc, "write this as text: base_runtime: sglang")
         return None
     folded = runtime.lower()
-    if folded in _ENGINES:
+    if folded in ENGINES:
         return folded
     parameters = task.get("parameters")
     names = {n.replace("_", "-") for n in parameters} if isinstance(parameters, dict) else set()
-    for engine in (e for e in _ENGINES if folded.startswith(e)):
+    for engine in (e for e in ENGINES if folded.startswith(e)):
         return _of_runtime(runtime, engine, "its name begins so", notes)
-    named = [engine for engine in _ENGINES if engine in re.split(r"[^a-z0-9]+", folded)]
+    named = [engine for engine in ENGINES if engine in re.split(r"[^a-z0-9]+", folded)]
     if len(named) == 1:
         return _of_runtime(runtime, named[0], "its name says so", notes)
     telling = {engine: sorted(names & flags) for engine, flags in _TELLING.items()}
-    found = [engine for engine in _ENGINES if telling[engine]]
+    found = [engine for engine in ENGINES if telling[engine]]
     if len(found) == 1 and not re.match(r"tensorrt|trt", folded):
         why = f"parameters such as {telling[found[0]][0]} belong to it"
         return _of_runtime(runtime, found[0], why, notes)
@@ -116,13 +90,13 @@ def _of_runtime(runtime: str, engine: str, why: str, notes: Notes) -> str:
 
 
 def read_model(
-    content: object, tokenizer: str | None, notes: Notes, paths: StudyPaths
+    content: object, tokenizer: str | None, launcher: str, notes: Notes, paths: StudyPaths
 ) -> tuple[Model, Mapping[str, str]] | None:
     """The model and the variables its download needs; None where it cannot be read."""
     section = notes.problems.validated(ModelSection, content, ("model",))
     if section is None:
         return None
-    if section.namespace is not None:
+    if section.namespace is not None and launcher not in ("kubernetes", "ome"):
         notes.warn(("model", "namespace"), f"{NOT_APPLICABLE}: there is no Kubernetes namespace")
     key = "name" if section.id_or_path is None else "id_or_path"
     given = section.id_or_path or section.name
@@ -133,15 +107,25 @@ def read_model(
     if section.name is not None and section.name != given:
         fix = f"this is another model than id_or_path: {given}; keep one of them"
         notes.problems.add(("model", "name"), fix)
-    path = paths.path_or_hub_id(given, ("model", key))
-    if "/" not in path:
-        notes.warn(
-            ("model", key),
-            f"{path} was a folder of {_MODEL_FOLDER} or a model registered with OME; the engine "
-            "now gets it as it is: write the folder in full, or a hub id such as org/model",
-        )
+    path = _model_path(given, ("model", key), launcher, notes, paths)
     counted_by = path
     if tokenizer is not None:
         counted_by = paths.path_or_hub_id(tokenizer, ("benchmark", "model_tokenizer"))
     token = section.hf_token
     return Model(path, counted_by), {TOKEN_VARIABLE: token} if token is not None else {}
+
+
+def _model_path(given: str, loc: Loc, launcher: str, notes: Notes, paths: StudyPaths) -> str:
+    path = paths.path_or_hub_id(given, loc)
+    if "/" in path or launcher == "ome":
+        return path
+    if launcher == "docker":
+        folder = f"{_MODEL_FOLDER}/{path}"
+        notes.warn(loc, f"read as the folder {folder} of the nodes, as in the first autotuner")
+        return folder
+    notes.warn(
+        loc,
+        f"{path} was a folder of {_MODEL_FOLDER} or a model registered with OME; the engine "
+        "now gets it as it is: write the folder in full, or a hub id such as org/model",
+    )
+    return path

@@ -10,22 +10,25 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from autotuner.spec.judging import Judging
+from autotuner.spec.seed_task.deployment import read_launch, read_launcher
 from autotuner.spec.seed_task.goals import note_search, read_objective, read_timeouts
 from autotuner.spec.seed_task.limits import read_limits
 from autotuner.spec.seed_task.notes import Notes
-from autotuner.spec.seed_task.runtime import read_deployment, read_engine, read_model
+from autotuner.spec.seed_task.runtime import read_engine, read_model
 from autotuner.spec.seed_task.search_space import combinations, parallel_sizes, read_axes
 from autotuner.spec.seed_task.sections import BenchmarkSection, OptimizationSection
 from autotuner.spec.seed_task.traffic import read_workloads
 from autotuner.spec.server import Value
 from autotuner.spec.source_lines import Source
 from autotuner.spec.study import Axis, EngineConfig, StudySpec
+from autotuner.spec.study_launching import Overrides
 from autotuner.spec.study_paths import StudyPaths
 from autotuner.spec.study_problems import Problems, flow_text, unknown_name
 from autotuner.spec.study_values import study_name_fault
 
 __all__ = ["is_seed_task", "read_task"]
 
+_NO_OVERRIDES = Overrides()
 _REQUIRED = {
     "task_name": "task_name: quickstart",
     "model": "model: {id_or_path: meta-llama/Llama-3.2-1B-Instruct}",
@@ -53,18 +56,21 @@ def is_seed_task(source: Source) -> bool:
     return "task_name" in source.data and "study" not in source.data
 
 
-def read_task(source: Source) -> StudySpec:
+def read_task(source: Source, overrides: Overrides = _NO_OVERRIDES) -> StudySpec:
     """The study that a task file describes.
+
+    Args:
+        overrides: What counts instead of what the file says.
 
     Raises:
         StudyFileError: with every problem of the file, each with line, key, value and fix.
     """
-    return _TaskReader(Notes(Problems(source))).study()
+    return _TaskReader(Notes(Problems(source)), overrides).study()
 
 
 class _TaskReader:
-    def __init__(self, notes: Notes) -> None:
-        self._notes = notes
+    def __init__(self, notes: Notes, overrides: Overrides) -> None:
+        self._notes, self._overrides = notes, overrides
         self._problems = notes.problems
         # A key without a value says no more than a key that is left out.
         self._task = {k: v for k, v in self._problems.source.data.items() if v is not None}
@@ -80,7 +86,7 @@ class _TaskReader:
         name = self._text("task_name")
         if "task_name" in task and (fix := study_name_fault(name)) is not None:
             problems.add(("task_name",), fix)
-        read_deployment(task, notes)
+        launcher = read_launcher(task, self._overrides, notes)
         engine = read_engine(task, notes)
         benchmark = problems.validated(BenchmarkSection, task.get("benchmark", {}), ("benchmark",))
         optimization = None
@@ -91,7 +97,10 @@ class _TaskReader:
         tokenizer = benchmark.model_tokenizer if benchmark is not None else None
         model = None
         if "model" in task:
-            model = read_model(task["model"], tokenizer, notes, StudyPaths(problems))
+            model = read_model(task["model"], tokenizer, launcher, notes, StudyPaths(problems))
+        launch = read_launch(
+            task, launcher, engine, model[0] if model else None, self._overrides, notes
+        )
         path = model[0].path if model is not None else ""
         axes = read_axes(task, engine, path, notes) if engine is not None else ()
         limits = read_limits(task, notes)
@@ -107,6 +116,8 @@ class _TaskReader:
             axes,
             workloads,
             Judging(objective, limits),
+            launcher=launcher,
+            launch=launch,
             timeouts=read_timeouts(optimization, notes),
             baseline=self._baseline(axes),
             order_seed=optimization.seed or 0,
