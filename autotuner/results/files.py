@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from autotuner.errors import OutputError
-from autotuner.results.schema import VERSION_KEY
+from autotuner.results.schema import ADDED_COLUMNS, READABLE_VERSIONS, VERSION_KEY
 
 __all__ = [
     "ResultPaths",
@@ -104,19 +104,29 @@ def read_files(
             # Several times quicker for small files than pq.read_table, which builds a dataset.
             with pq.ParquetFile(path) as file:
                 own = file.schema_arrow
-                foreign = not own.equals(schema) or _version(own) != _version(schema)
-                table = None if foreign else file.read(columns=columns, use_threads=False)
+                present = [name for name in names if name in own.names]
+                table = (
+                    file.read(columns=present, use_threads=False) if _reads(own, schema) else None
+                )
         except (OSError, pa.ArrowException) as error:
             raise OutputError(f"{path} cannot be read: {error}") from error
         if table is None:
             raise OutputError(f"{path} does not belong to this study; was it copied here?")
         # The rows may be older than the study as it is now: an experiment is its content.
-        tables.append(table.select(names).replace_schema_metadata(schema.metadata))
-    return pa.concat_tables(tables).combine_chunks()
+        tables.append(table.replace_schema_metadata(schema.metadata))
+    # What an older version's rows lack is null.
+    return pa.concat_tables(tables, promote_options="default").combine_chunks()
 
 
-def _version(schema: pa.Schema) -> object:
-    return (schema.metadata or {}).get(VERSION_KEY)
+def _reads(own: pa.Schema, schema: pa.Schema) -> bool:
+    """Whether rows of a file's own schema are rows of ``schema``, or older ones of the same."""
+    version = (own.metadata or {}).get(VERSION_KEY)
+    if version not in {str(number).encode() for number in READABLE_VERSIONS}:
+        return False
+    if version == (schema.metadata or {}).get(VERSION_KEY):
+        return bool(own.equals(schema))
+    older = [field for field in schema if field.name not in ADDED_COLUMNS]
+    return bool(own.equals(pa.schema(older)))
 
 
 def result_files(folder: Path) -> list[Path]:

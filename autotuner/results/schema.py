@@ -16,8 +16,10 @@ from autotuner.spec.server import Value, spelled
 from autotuner.spec.study import Axis
 
 __all__ = [
+    "ADDED_COLUMNS",
     "DISTRIBUTIONS",
     "LEVELS",
+    "READABLE_VERSIONS",
     "REQUESTS",
     "SCHEMA_VERSION",
     "VERSION_KEY",
@@ -34,7 +36,12 @@ __all__ = [
 # 3: requests have itl_s, output_chunks and output_tokens_asked, and cut ones an end; levels have
 #    counts, ITL, goodput, tokens per dollar and the load generator's CPU share; experiments have
 #    purpose, is_baseline, neighbours_mean and gpu_driver.
-SCHEMA_VERSION = 3
+# 4: experiments have image, image_id and server_node.
+SCHEMA_VERSION = 4
+READABLE_VERSIONS = (3, 4)
+"""Rows of older ones lack columns, which are null then."""
+ADDED_COLUMNS = frozenset({"image", "image_id", "server_node"})
+"""Of `experiments_schema`, since the oldest of these versions."""
 VERSION_KEY = b"autotuner.schema_version"
 
 DISTRIBUTIONS = ("ttft_s", "tpot_s", "itl_s", "e2e_latency_s")
@@ -163,11 +170,14 @@ _EXPERIMENT = [
     pa.field("model", pa.string(), nullable=False),
     pa.field("launcher", pa.string(), nullable=False),
     pa.field("command", pa.string()),
+    pa.field("image", pa.string()),
+    pa.field("image_id", pa.string()),
     pa.field("simulated", pa.bool_(), nullable=False),
     pa.field("bench", pa.string()),
     pa.field("bench_version", pa.string()),
     pa.field("node_id", pa.string()),
     pa.field("host", pa.string()),
+    pa.field("server_node", pa.string()),
     pa.field("gpus", pa.int32(), nullable=False),
     pa.field("gpu_ids", pa.list_(pa.field("element", pa.string()))),
     pa.field("gpu_model", pa.string()),
@@ -281,6 +291,8 @@ def experiments_schema(parameters: Iterable[ParameterColumn]) -> pa.Schema:
 
     ``outcome`` is ``completed``, ``failed`` or ``cancelled``; ``command`` is shell-quoted;
     CPU sets read ``0-3,8``; ``seconds_*`` are durations in seconds, null where not reached.
+    ``image`` is a container's image by name and ``image_id`` what that name meant, its digest;
+    ``server_node`` is the node of a Kubernetes cluster, where ``host`` is that of the load.
     """
     return pa.schema([*_EXPERIMENT, *(column.field for column in parameters)])
 

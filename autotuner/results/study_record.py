@@ -11,7 +11,12 @@ from functools import cache
 from pydantic import TypeAdapter
 
 from autotuner.errors import OutputError
-from autotuner.results.schema import SCHEMA_VERSION, ParameterColumn, parameter_columns
+from autotuner.results.schema import (
+    READABLE_VERSIONS,
+    SCHEMA_VERSION,
+    ParameterColumn,
+    parameter_columns,
+)
 from autotuner.spec.experiment import Experiment, content_id
 from autotuner.spec.judging import Judging
 from autotuner.spec.server import Footprint, ServerConfig, Value
@@ -124,9 +129,10 @@ class StudyRecord:
             version = content.pop("schema_version")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise OutputError(f"{source} is not a study record: {error!r}") from error
-        if version != SCHEMA_VERSION:
+        if version not in READABLE_VERSIONS:
+            known = " and ".join(map(str, READABLE_VERSIONS))
             raise OutputError(
-                f"{source} has schema version {version}, this autotuner reads {SCHEMA_VERSION}; "
+                f"{source} has schema version {version}, this autotuner reads {known}; "
                 "read it with the autotuner version that wrote it"
             )
         try:

@@ -29,6 +29,8 @@ class Condition(StrEnum):
     """Circumstances of a measurement: rows that differ in one are not compared by default."""
 
     ENGINE_VERSION = "engine_version"
+    IMAGE_ID = "image_id"
+    """What the name of a container's image meant: a tag can be moved, on one node before others."""
     GPU_MODEL = "gpu_model"
     NICE = "nice"
     NEIGHBOURS = "neighbours"

@@ -29,6 +29,7 @@ def test_nothing_measured_is_nothing_apart() -> None:
     [
         ({"engine_version": "0.6"}, {"engine_version": "0.7"}),
         ({"gpu_model": "H100"}, {"gpu_model": "A100"}),
+        ({"image_id": "sha256:1"}, {"image_id": "sha256:2"}),
         ({"nice": 0}, {"nice": 15}),
         ({"bench_version": "0.0.5"}, {"bench_version": "0.0.4"}),
         ({"neighbours_mean": 2.0}, {"neighbours_mean": 0.1}),

@@ -12,8 +12,17 @@ import pytest
 
 from autotuner.errors import OutputError
 from autotuner.results import files
+from autotuner.results.files import read_tables
 from autotuner.results.levels import LevelResult, not_measured
-from autotuner.results.schema import LEVELS, REQUESTS, SCHEMA_VERSION, experiments_schema
+from autotuner.results.schema import (
+    ADDED_COLUMNS,
+    LEVELS,
+    REQUESTS,
+    SCHEMA_VERSION,
+    VERSION_KEY,
+    experiments_schema,
+    file_schema,
+)
 from autotuner.results.store import ResultPaths, ResultStore
 from autotuner.results.study_record import StudyRecord
 from autotuner.spec.experiment import Attempt, Cancelled, Experiment, Failed, FailureKind, Phase
@@ -292,6 +301,43 @@ def test_a_file_of_a_study_with_other_parameters_is_named(
     source.rename(store.paths.experiment_file(attempt.id))
     with pytest.raises(OutputError, match=r"exp0-a1\.parquet does not belong to this study"):
         store.ended_attempts()
+
+
+def test_rows_of_an_older_version_are_read_with_nulls_for_what_they_lack(
+    store: ResultStore,
+    experiments: tuple[Experiment, ...],
+    write_attempt: Callable[..., Attempt],
+) -> None:
+    attempt = write_attempt(store, experiments[0])
+    path = store.paths.experiment_file(attempt.id)
+    table = pq.read_table(path).drop_columns(sorted(ADDED_COLUMNS))
+    older = {**table.schema.metadata, VERSION_KEY: b"3"}
+    pq.write_table(table.replace_schema_metadata(older), path)
+    write_attempt(store, experiments[1])
+    schema = experiments_schema(store.study.parameters)
+    rows = read_tables(store.paths.experiments, file_schema(schema, store.study.study_id))
+    assert rows.schema.names == schema.names
+    assert rows["image"].to_pylist() == [None, None]
+    assert rows["experiment_id"].to_pylist() == [experiments[0].id, experiments[1].id]
+
+
+def test_an_older_row_that_lacks_anything_else_is_not_read(
+    store: ResultStore,
+    experiments: tuple[Experiment, ...],
+    write_attempt: Callable[..., Attempt],
+) -> None:
+    path = store.paths.experiment_file(write_attempt(store, experiments[0]).id)
+    table = pq.read_table(path).drop_columns([*sorted(ADDED_COLUMNS), "host"])
+    older = {**table.schema.metadata, VERSION_KEY: b"3"}
+    pq.write_table(table.replace_schema_metadata(older), path)
+    with pytest.raises(OutputError, match="does not belong to this study"):
+        store.ended_attempts()
+
+
+def test_a_study_record_of_an_older_version_is_read(store: ResultStore) -> None:
+    content = {**json.loads(store.paths.study.read_text()), "schema_version": 3}
+    store.paths.study.write_text(json.dumps(content))
+    assert ResultStore.open(store.paths.root).study == store.study
 
 
 def test_study_json_is_plain_json_with_units_and_levels(store: ResultStore) -> None:
