@@ -26,6 +26,7 @@ __all__ = [
     "Lease",
     "boot_id",
     "held_lease",
+    "lease_lives",
     "lease_root",
     "pid_namespace",
     "root_lock",
@@ -86,6 +87,27 @@ def held_lease(attempt_id: str, study_id: str) -> Iterator[Lease]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(handle)
+
+
+def lease_lives(folder: Path, token: str) -> bool:
+    """Whether the lease of this folder is held, or in a sweep's hands; False where it is gone."""
+    try:
+        with root_lock(folder.parent), (folder / LEASE_FILE).open() as file:
+            # Asked for and let go at once: nobody can hold what the root's lock keeps us from.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return _token(folder) == token
+    return False
+
+
+def _token(folder: Path) -> str | None:
+    try:
+        content = json.loads((folder / LEASE_FILE).read_text())
+        return str(content["token"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 @contextmanager
