@@ -22,7 +22,7 @@ _IMAGES = {"sglang": "lmsysorg/sglang:v0.5.2-cu126", "vllm": "vllm/vllm-openai:l
 """What the first autotuner started where no tag was given."""
 _LEFT_OUT = {
     "gpu_type": "experiments take any GPU of the cluster",
-    "clusterbasemodel_config": "models are not registered with a cluster",
+    "clusterbasemodel_config": "base models are not made from presets",
     "clusterservingruntime_config": "serving runtimes are not made from presets",
     "storage": "the model is read where `model` says, or where OME's base model does",
 }
@@ -41,6 +41,7 @@ def read_launcher(task: Mapping[str, object], overrides: Overrides, notes: Notes
         if overrides.launcher not in LAUNCHERS:
             fix = unknown_name(overrides.launcher, LAUNCHERS, "launcher")
             notes.problems.add(("--launcher",), fix)
+            return LAUNCHERS[0]
         return overrides.launcher
     if mode is None:
         notes.warn(
@@ -91,7 +92,8 @@ def _ome(
             "as llama-3-2-1b-instruct, or take the launcher docker"
         )
         notes.problems.add(("model", _model_key(task)), fix)
-    if model.tokenizer == model.path:
+    benchmark = task.get("benchmark")
+    if not isinstance(benchmark, dict) or benchmark.get("model_tokenizer") is None:
         fix = (
             "the base model's folder is not on the nodes: say which tokenizer counts tokens, such "
             "as `model_tokenizer: meta-llama/Llama-3.2-1B-Instruct`"

@@ -12,10 +12,18 @@ import pytest
 from autotuner.errors import StudyFileError, StudyProblem
 from autotuner.spec.experiment import Timeouts
 from autotuner.spec.judging import Judging
+from autotuner.spec.names import LAUNCHERS
 from autotuner.spec.objective import Constraint, Direction, Objective, Penalty
 from autotuner.spec.server import CpuPlan, Model
 from autotuner.spec.study import BenchConfig, EngineConfig, Resources, StudySpec
 from autotuner.spec.study_file import load_study
+from autotuner.spec.study_launching_schema import DockerSection, PodSection
+from autotuner.spec.study_schema import (
+    BenchmarkJobSection,
+    BenchSection,
+    EngineSection,
+    Section,
+)
 from autotuner.spec.workload import StopRule, Workload
 
 if TYPE_CHECKING:
@@ -25,6 +33,9 @@ REQUIRED = ["study", "engine", "model", "workloads", "objective"]
 OPTIONAL = [
     "description",
     "launcher",
+    "docker",
+    "kubernetes",
+    "ome",
     "parameters",
     "exclude",
     "constraints",
@@ -99,6 +110,10 @@ def test_the_example_in_the_documentation_loads(study: StudyWriter) -> None:
     assert len(spec.axes) == 5
     assert len(spec.exclusions) == 2
     custom = next(fragment for fragment in fragments if fragment.startswith("engine:"))
+    chosen = next(fragment for fragment in fragments if fragment.startswith("launcher:"))
+    for launcher in LAUNCHERS:
+        text = chosen.replace("launcher: docker", f"launcher: {launcher}")
+        assert study.load(engine="", x=text).launcher == launcher
     pinned = next(fragment for fragment in fragments if fragment.startswith("resources:"))
     assert study.load(engine=custom, resources=pinned).engine.name == "custom"
 
@@ -119,6 +134,23 @@ def test_the_fragments_about_judging_in_the_documentation_load(study: StudyWrite
     assert [term.weight for term in judging.objective.weights] == [0.7, 0.3]
     assert judging.constraints == (Constraint("e2e_latency_s", "p99", 5.0, penalty=Penalty()),)
     assert len(judging.request_slos) == 2
+
+
+@pytest.mark.parametrize(
+    ("title", "section"),
+    [
+        ("engine", EngineSection),
+        ("docker", DockerSection),
+        ("kubernetes", PodSection),
+        ("bench", BenchSection),
+        ("bench", BenchmarkJobSection),
+    ],
+)
+def test_the_documentation_lists_every_key_of_a_section(title: str, section: type[Section]) -> None:
+    _, _, text = DOCS.read_text().partition(f"\n## {title}\n")
+    rows = re.findall(r"^\| (`.*?) \|", text.partition("\n## ")[0], re.MULTILINE)
+    documented = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+    assert set(section.model_fields) <= documented
 
 
 def test_the_documentation_lists_every_top_level_key(study: StudyWriter) -> None:
@@ -299,10 +331,21 @@ def test_a_number_where_text_is_wanted_is_to_be_quoted(study: StudyWriter, key: 
     assert "in quotes" in study.problem(**{key: f"{key}: 12"}).fix
 
 
-def test_another_launcher_is_refused_with_those_there_are(study: StudyWriter) -> None:
-    problem = study.problem(launcher="launcher: docker")
-    assert problem.value == "docker"
-    assert "process" in problem.fix
+@pytest.mark.parametrize(
+    ("launcher", "words"),
+    [
+        ("slurm", "allowed: process, docker, kubernetes, ome"),
+        ("dokcer", "did you mean `docker`?"),
+        ("Process", "did you mean `process`?"),
+        ("true", "unknown launcher"),
+    ],
+)
+def test_another_launcher_is_refused_with_those_there_are(
+    study: StudyWriter, launcher: str, words: str
+) -> None:
+    problem = study.problem(launcher=f"launcher: {launcher}")
+    assert (problem.key, problem.value) == ("launcher", launcher)
+    assert words in problem.fix
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "true", '"2"', "1.5"])

@@ -54,17 +54,6 @@ def test_a_runtime_that_tells_no_engine_is_refused(
     assert "sglang" in problem.fix
 
 
-@pytest.mark.parametrize("mode", ["docker", "ome", None])
-def test_other_modes_than_local_are_warned_of(task: TaskWriter, mode: str | None) -> None:
-    warning = task.warning("deployment_mode", deployment_mode=mode)
-    assert "servers start as processes on the nodes" in warning
-    assert "the engine must be installed there" in warning
-
-
-def test_an_unknown_mode_is_refused(task: TaskWriter) -> None:
-    assert "allowed: docker, ome, local" in task.problem(deployment_mode="slurm").fix
-
-
 def test_the_model_may_have_either_name_or_both_alike(task: TaskWriter) -> None:
     alike = {"name": "org/model", "id_or_path": "org/model"}
     for model in ({"name": "org/model", "id_or_path": None}, alike):

@@ -11,6 +11,7 @@ import yaml
 from autotuner.errors import StudyFileError
 from autotuner.planning import plan
 from autotuner.spec.experiment import Timeouts
+from autotuner.spec.launching import DockerSettings
 from autotuner.spec.seed_task.task_file import is_seed_task
 from autotuner.spec.source_lines import read_source
 from autotuner.spec.study import StudySpec
@@ -96,6 +97,10 @@ def test_every_field_reaches_the_study_or_a_warning(every_field: StudySpec) -> N
     assert spec.engine.environment == {"HF_TOKEN": "hf_not_to_be_seen"}
     assert spec.timeouts == Timeouts(start_s=900)
     assert spec.order_seed == 7
+    assert (spec.launcher, spec.launch) == (
+        "docker",
+        DockerSettings("docker", "vllm/vllm-openai:v1"),
+    )
     assert [axis.name for axis in spec.axes][:3] == [
         "max-num-seqs",
         "enable-prefix-caching",
@@ -103,7 +108,7 @@ def test_every_field_reaches_the_study_or_a_warning(every_field: StudySpec) -> N
     ]
     warned = "\n".join(spec.warnings)
     for key in (
-        *("deployment_mode", "model.namespace", "runtime_image_tag", "gpu_type"),
+        *("model.namespace", "gpu_type"),
         *("clusterbasemodel_config", "clusterservingruntime_config", "storage", "slo"),
         *("optimization.strategy", "optimization.objective", "optimization.max_iterations"),
         *("optimization.timeout_per_iteration", "optimization.n_initial_random"),
