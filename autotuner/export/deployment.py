@@ -19,12 +19,15 @@ from autotuner.export.words import (
     one_line,
     secrets_of,
 )
+from autotuner.spec.launching import DockerSettings, Mount, OmeSettings, PodSettings
 from autotuner.spec.server import Footprint, Model, ServerConfig
 
 __all__ = ["Deployment", "Options", "deployment_of", "resource_name"]
 
 LOOPBACK, ANYWHERE = "127.0.0.1", "0.0.0.0"  # noqa: S104 - within a container only
 _MOST_NAME_CHARS = 50
+_SHM_GIB = 16.0
+"""Of what was measured without a container, of which /dev/shm would be 64 MB by default."""
 _LEGAL_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
@@ -61,7 +64,7 @@ class Deployment:
 
     @property
     def command_in_container(self) -> tuple[Word, ...]:
-        """The command within an image, with the image's own programs."""
+        """The command within an image, with a program of the image."""
         return self._command(_in_container(self.server), ANYWHERE)
 
     def command_with_model_at(self, path: str) -> tuple[Word, ...]:
@@ -105,9 +108,16 @@ class Deployment:
             if isinstance(value, str) and value.startswith("/")
             if folder is None or not PurePath(value).is_relative_to(folder)
         ]
+        foreign += [f"{m.source} at {m.target}" for m in self._mounts if m.target != folder]
         if not foreign:
             return ()
         return (one_line(f"NOT MOUNTED, for you to add: {', '.join(foreign)}"),)
+
+    @property
+    def _mounts(self) -> tuple[Mount, ...]:
+        """What of the nodes was in the container that was measured, beside the model."""
+        launch = self.server.launch
+        return launch.mounts if isinstance(launch, DockerSettings) else ()
 
     @property
     def gpus(self) -> int:
@@ -120,7 +130,22 @@ class Deployment:
             UserError: the user must name one.
         """
         versions = self.selection.measured("engine_version")
-        return image_of(self.server.engine, versions, self.footprint, self.options.image)
+        return image_of(self.server, versions, self.footprint, self.options.image)
+
+    @property
+    def shm_gib(self) -> float:
+        """Size of /dev/shm, through which the engines' processes talk."""
+        launch = self.server.launch
+        settings = launch.pod if isinstance(launch, OmeSettings) else launch
+        return _SHM_GIB if settings is None else settings.shm_gib
+
+    @property
+    def gpu_resource(self) -> str:
+        """What a Kubernetes cluster calls a GPU."""
+        launch = self.server.launch
+        settings = launch.pod if isinstance(launch, OmeSettings) else launch
+        named = settings.gpu_resource if isinstance(settings, PodSettings) else None
+        return named or PodSettings().gpu_resource
 
     def _command(self, server: ServerConfig, host: str) -> tuple[Word, ...]:
         return command_words(
@@ -152,7 +177,7 @@ def deployment_of(selection: Selection, options: Options) -> Deployment:
         footprint=experiment.footprint,
         options=options,
         name=_name(options.name, served_name),
-        model_name=resource_name(PurePath(server.model.path).name),
+        model_name=_model_name(server),
         served_name=served_name,
         header=header_of(selection),
     )
@@ -185,11 +210,19 @@ def _name(wanted: str | None, served_name: str) -> str:
     return wanted
 
 
+def _model_name(server: ServerConfig) -> str:
+    if isinstance(server.launch, OmeSettings):
+        return server.launch.base_model
+    return resource_name(PurePath(server.model.path).name)
+
+
 def _served_name(model: Model) -> str:
     """Clients of a hub model know it by its whole id, those of a folder by the folder's name."""
     return PurePath(model.path).name if is_folder(model) else model.path
 
 
 def _in_container(server: ServerConfig) -> ServerConfig:
-    """The server with the image's own program: the path of the nodes means nothing there."""
+    """The server with a program of the image: the path of the nodes means nothing there."""
+    if server.launch is not None and server.executable is not None:
+        return server
     return replace(server, executable="python3" if server.engine == "sim" else None)

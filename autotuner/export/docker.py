@@ -9,8 +9,6 @@ from autotuner.export.yaml_text import yaml_text
 
 __all__ = ["compose_file", "docker_script", "literal"]
 
-_SHM = "16gb"
-"""The engines' processes talk through /dev/shm, of which containers get 64 MB by default."""
 _HOST_CACHE = "${HF_HOME:-$HOME/.cache/huggingface}"
 
 
@@ -34,7 +32,7 @@ def _options(deployment: Deployment) -> list[str]:
         f"--name {shell_word(deployment.name)}",
         "--restart unless-stopped",
         *([f"--gpus {deployment.gpus}"] if deployment.gpus else []),
-        f"--shm-size {_SHM}",
+        f"--shm-size {_shm(deployment)}",
         f"--publish {LOOPBACK}:{port}:{port}",
     ]
     for name, word in deployment.environment.items():
@@ -47,6 +45,10 @@ def _options(deployment: Deployment) -> list[str]:
     else:
         options.append(f"--mount {shell_word(_mount(folder))}")
     return options
+
+
+def _shm(deployment: Deployment) -> str:
+    return f"{deployment.shm_gib:g}gb"
 
 
 def _mount(folder: str) -> str:
@@ -74,7 +76,7 @@ def compose_file(deployment: Deployment) -> str:
         },
         "ports": [f"{LOOPBACK}:{port}:{port}"],
         "volumes": [_volume(deployment)],
-        "shm_size": _SHM,
+        "shm_size": _shm(deployment),
         "restart": "unless-stopped",
     }
     if not service["environment"]:

@@ -9,7 +9,7 @@ from autotuner.version import __version__
 
 __all__ = ["header_of", "metric_text"]
 
-_MEASURED_WITH = ("engine_version", "gpu_model", "bench_version")
+_MEASURED_WITH = ("engine_version", "image", "image_id", "gpu_model", "bench_version")
 
 
 def header_of(selection: Selection) -> tuple[str, ...]:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from autotuner.errors import UserError
-from autotuner.spec.server import Footprint
+from autotuner.spec.images import has_images, image_fault, release_image
+from autotuner.spec.server import Footprint, ServerConfig
 
 __all__ = ["image_of"]
 
-_IMAGES = {"vllm": "vllm/vllm-openai:v{}", "sglang": "lmsysorg/sglang:v{}"}
-_RELEASE = re.compile(r"\d+\.\d+\.\d+(\.post\d+)?")
-_IMAGE = re.compile(r"[\w][\w.:/@-]*")
 
-
-def image_of(engine: str, versions: Sequence[str], footprint: Footprint, wanted: str | None) -> str:
-    """The image to run, from the version that was measured.
+def image_of(
+    server: ServerConfig, versions: Sequence[str], footprint: Footprint, wanted: str | None
+) -> str:
+    """The image to run: what the user names, else the one that was measured, else the engine's.
 
     Args:
         versions: The engine versions of the measured attempts.
@@ -26,19 +24,23 @@ def image_of(engine: str, versions: Sequence[str], footprint: Footprint, wanted:
         UserError: the user must name one, and why.
     """
     if wanted is not None:
-        if not _IMAGE.fullmatch(wanted):
-            raise UserError(f"--image {wanted!r} is no name of an image")
+        if (fault := image_fault(wanted)) is not None:
+            raise UserError(f"--image {wanted!r} is no name of an image: {fault}")
         return wanted
-    if engine not in _IMAGES:
+    if server.launch is not None and server.launch.image is not None:
+        return server.launch.image
+    engine = server.engine
+    if not has_images(engine):
         raise UserError(f"no image is known for the engine {engine!r}: name one with --image")
     if footprint.gpus == 0:
         raise UserError(
             f"measured without a GPU, and the image of {engine} is made for GPUs: "
             "name one with --image"
         )
-    if len(versions) != 1 or not _RELEASE.fullmatch(versions[0]):
+    image = release_image(engine, versions[0]) if len(versions) == 1 else None
+    if image is None:
         raise UserError(f"{_versions_problem(engine, versions)}: name the image with --image")
-    return _IMAGES[engine].format(versions[0])
+    return image
 
 
 def _versions_problem(engine: str, versions: Sequence[str]) -> str:

@@ -14,7 +14,15 @@ from autotuner.version import __version__
 __all__ = ["json_record"]
 
 FORMAT_VERSION = 1
-_CIRCUMSTANCES = ("engine_version", "gpu_model", "bench", "bench_version", "host")
+_CIRCUMSTANCES = (
+    "engine_version",
+    "image",
+    "image_id",
+    "gpu_model",
+    "bench",
+    "bench_version",
+    "host",
+)
 
 
 def json_record(deployment: Deployment) -> str:
@@ -39,6 +47,7 @@ def _server(deployment: Deployment) -> dict[str, object]:
     environment = deployment.environment
     return {
         "engine": server.engine,
+        "launcher": server.launcher,
         "model": server.model.path,
         "tokenizer": server.model.tokenizer,
         "served_name": deployment.served_name,

@@ -7,6 +7,7 @@ from autotuner.export.kubernetes import metadata
 from autotuner.export.pods import container, literal, secret_notes, volumes
 from autotuner.export.words import SecretRef, Word
 from autotuner.export.yaml_text import yaml_text
+from autotuner.spec.launching import OmeSettings
 
 __all__ = ["ome_manifests"]
 
@@ -22,9 +23,9 @@ def ome_manifests(deployment: Deployment) -> str:
     notes = [
         *deployment.container_notes,
         *secret_notes(deployment),
-        f"Needs the ClusterBaseModel {deployment.model_name!r}, which says where the model lies. "
-        "OME takes the runtime only where architecture, quantization and versions under "
-        "supportedModelFormats are those of that object: copy them from it.",
+        f"Needs the {_model_kind(deployment)} {deployment.model_name!r}, which says where the "
+        "model lies. OME takes the runtime only where architecture, quantization and versions "
+        "under supportedModelFormats are those of that object: copy them from it.",
     ]
     return yaml_text([*deployment.header, *notes], _runtime(deployment), _service(deployment))
 
@@ -59,7 +60,7 @@ def _runtime(deployment: Deployment) -> dict[str, object]:
 def _service(deployment: Deployment) -> dict[str, object]:
     engine: dict[str, object] = {"minReplicas": 1, "maxReplicas": 1}
     if deployment.gpus:
-        devices = {"nvidia.com/gpu": str(deployment.gpus)}
+        devices = {deployment.gpu_resource: str(deployment.gpus)}
         resources = {"requests": devices, "limits": dict(devices)}
         # Repeated here, since a service without resources gets those of an accelerator class.
         engine["runner"] = {"name": _CONTAINER, "resources": resources}
@@ -68,11 +69,17 @@ def _service(deployment: Deployment) -> dict[str, object]:
         "kind": "InferenceService",
         "metadata": metadata(deployment),
         "spec": {
-            "model": {"name": deployment.model_name, "kind": "ClusterBaseModel"},
+            "model": {"name": deployment.model_name, "kind": _model_kind(deployment)},
             "runtime": {"name": deployment.name, "kind": "ServingRuntime"},
             "engine": engine,
         },
     }
+
+
+def _model_kind(deployment: Deployment) -> str:
+    launch = deployment.server.launch
+    kind = launch.base_model_kind if isinstance(launch, OmeSettings) else None
+    return kind or "ClusterBaseModel"
 
 
 def _command(deployment: Deployment) -> list[Word]:

@@ -14,7 +14,6 @@ _POLL_S = 10
 _START_POLLS = 180
 """Half an hour: a large model is read from a slow disk, and compiled for."""
 _HEALTH_ENGINES = frozenset({"vllm", "sglang", "sim"})
-_SHM_LIMIT = "16Gi"
 
 
 def container(
@@ -47,14 +46,14 @@ def container(
         del content["env"]
     if deployment.gpus:
         # As text: Kubernetes stores quantities so, and a round trip must not change them.
-        devices = {"nvidia.com/gpu": str(deployment.gpus)}
+        devices = {deployment.gpu_resource: str(deployment.gpus)}
         content["resources"] = {"requests": devices, "limits": dict(devices)}
     return content
 
 
 def volumes(deployment: Deployment, *, model_elsewhere: bool = False) -> list[dict[str, object]]:
     found: list[dict[str, object]] = [
-        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": _SHM_LIMIT}}
+        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{deployment.shm_gib:g}Gi"}}
     ]
     if model_elsewhere:
         return found

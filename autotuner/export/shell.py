@@ -13,7 +13,7 @@ __all__ = ["shell_lines", "shell_script", "shell_top", "shell_word"]
 
 def shell_script(deployment: Deployment) -> str:
     """``bash`` script: variables, then the server in place of the shell."""
-    notes = _devices_note(deployment)
+    notes = [*_devices_note(deployment), *_container_note(deployment)]
     variables = [
         f"export {name}={shell_word(word)}"
         for name, word in deployment.environment.items()
@@ -47,6 +47,14 @@ def shell_lines(words: Sequence[Word]) -> str:
         separator = " \\\n  " if starts_flag else " "
         text += (separator if index else "") + shell_word(word)
     return text
+
+
+def _container_note(deployment: Deployment) -> list[str]:
+    launch = deployment.server.launch
+    if launch is None:
+        return []
+    inside = f"the image {launch.image}" if launch.image is not None else "a container"
+    return [f"Measured in {inside}: the engine must be installed here as it is there."]
 
 
 def _devices_note(deployment: Deployment) -> list[str]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from autotuner.results.load import StudyResults
 from autotuner.results.study_record import ExpectedExperiment, StudyRecord
 from autotuner.spec.judging import Judging
+from autotuner.spec.launching import decisive_settings
 from autotuner.spec.secret_flags import is_secret_flag
-from autotuner.spec.server import Value, spelled
+from autotuner.spec.server import ServerConfig, Value, spelled
+from autotuner.spec.study_problems import flow_text
 from autotuner.spec.workload import Level
 
 __all__ = ["Changed", "changed_circumstances", "refusals"]
@@ -17,6 +20,7 @@ __all__ = ["Changed", "changed_circumstances", "refusals"]
 _COLUMNS = (
     "engine",
     "engine_version",
+    "image_id",
     "model",
     "gpu_model",
     "gpus",
@@ -59,6 +63,7 @@ def changed_circumstances(
     found += [
         Changed(what, shown(old.judging), shown(new.judging)) for what, shown in _JUDGING.items()
     ]
+    found += _launches(both)
     found += _fixed_values(both)
     return tuple(change for change in found if change.before != change.after)
 
@@ -131,6 +136,39 @@ _JUDGING: dict[str, Callable[[Judging], str]] = {
     "USD per GPU-hour": lambda j: "none" if j.usd_per_gpu_hour is None else str(j.usd_per_gpu_hour),
     "minimal effect": lambda j: str(j.minimal_effect),
 }
+
+
+def _launches(
+    both: Sequence[tuple[ExpectedExperiment, ExpectedExperiment]],
+) -> list[Changed]:
+    """As what servers of alike experiments were started: launcher, image, shared memory."""
+    found: dict[Changed, None] = {}
+    for old, new in both:
+        if old.server is None or new.server is None:
+            continue
+        ours, theirs = _launch(old.server), _launch(new.server)
+        # Settings of different launchers have hardly more in common than their image.
+        same = old.server.launcher == new.server.launcher
+        for name in dict.fromkeys([*ours, *theirs]) if same else ("launcher", "image"):
+            before, after = ours.get(name), theirs.get(name)
+            if before != after:
+                what = name.replace("_", " ")
+                found[Changed(what, _setting(before), _setting(after))] = None
+    return list(found)
+
+
+def _launch(server: ServerConfig) -> dict[str, object]:
+    settings: dict[str, Any] = {}
+    if server.launch is not None:
+        settings = decisive_settings(server.launch)
+    pod = settings.pop("pod", {})
+    return {"launcher": server.launcher, **settings, **pod}
+
+
+def _setting(value: object) -> str:
+    if value in (None, (), {}):
+        return "not set"
+    return value if isinstance(value, str) else flow_text(value)
 
 
 def _fixed_values(

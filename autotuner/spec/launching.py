@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
 __all__ = [
@@ -139,11 +139,12 @@ class OmeSettings:
 LaunchSettings = DockerSettings | PodSettings | OmeSettings
 
 
-def decisive_settings(settings: LaunchSettings) -> dict[str, object]:
-    """What of the settings can change a measurement; where objects are kept, for one, cannot."""
-    content: dict[str, object] = {}
-    for one in fields(settings):
-        value = getattr(settings, one.name)
-        if one.name not in settings.OPERATIONAL:
-            content[one.name] = decisive_settings(value) if one.name == "pod" else value
-    return content
+def decisive_settings(settings: LaunchSettings) -> dict[str, Any]:
+    """What of the settings can change a measurement, as plain values.
+
+    Where objects are kept, for one, cannot.
+    """
+    content = asdict(settings)
+    if isinstance(settings, OmeSettings):
+        content["pod"] = decisive_settings(settings.pod)
+    return {name: value for name, value in content.items() if name not in settings.OPERATIONAL}

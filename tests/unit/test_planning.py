@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from autotuner.errors import PlanError
 from autotuner.planning import holds, plan
 from autotuner.spec.experiment import Timeouts
+from autotuner.spec.launching import DockerSettings, OmeSettings, PodSettings
 from autotuner.spec.objective import Constraint, Penalty
 from autotuner.spec.server import CpuPlan, Model
 from autotuner.spec.study import (
@@ -19,6 +20,8 @@ from autotuner.spec.study import (
     Exclusion,
     Operator,
     ParameterRef,
+    Resources,
+    StudySpec,
 )
 
 SEQS, TOKENS = "max-num-seqs", "max-num-batched-tokens"
@@ -430,3 +433,51 @@ def test_a_level_counts_as_measured_up_to_the_share_of_failures_that_is_not_fata
     limit = Constraint("error_rate", None, 0.1, penalty=penalty)
     (experiment,) = plan(make_spec(constraints=[limit])).experiments
     assert experiment.workloads[0].max_error_rate == pytest.approx(tolerated)
+
+
+GOLDEN = """\
+study: golden
+engine: {name: vllm, executable: /opt/vllm, flags: {dtype: bfloat16}, environment: {A: "1"}}
+model: org/model
+parameters:
+  max-num-seqs: [8, 16]
+workloads:
+  - {name: chat, scenario: "D(10,5)", concurrency: [1, 2], stop: {seconds: 5}}
+objective: {name: maximize_throughput, over: best}
+resources: {gpus: 1, cpus: 2}
+bench: {name: genai-bench, workers: 2}
+"""
+
+
+def test_ids_of_processes_are_those_of_before_there_were_other_launchers(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(GOLDEN)
+    planned = plan(StudySpec.from_file(path))
+    assert planned.study_id == "ec918d9c"
+    ids = [experiment.id for experiment in planned.experiments]
+    assert ids == ["e259ba8ece", "1517b0dc35", "a89f390f67"]
+
+
+@pytest.mark.parametrize(
+    ("launch", "quota", "of_a_node", "share"),
+    [
+        (None, None, 2, 0),
+        (DockerSettings(image="a"), None, 2, 0),
+        (PodSettings(image="a"), "kubernetes_gpus", 0, 2),
+        (OmeSettings("m", pod=PodSettings(quota="west")), "west", 0, 2),
+    ],
+)
+def test_servers_outside_the_nodes_take_of_a_quota_and_not_of_the_nodes_gpus(
+    make_spec, launch, quota, of_a_node, share
+):
+    launcher = launch.kind if launch is not None else "process"
+    spec = replace(make_spec(), launcher=launcher, launch=launch, resources=Resources(gpus=2))
+    (experiment,) = plan(spec).experiments
+    footprint = experiment.footprint
+    assert (footprint.quota, footprint.reserved_gpus, footprint.quota_share) == (
+        quota,
+        of_a_node,
+        share,
+    )
+    assert (experiment.server.launcher, experiment.server.launch) == (launcher, launch)
+    assert footprint.gpus == 2

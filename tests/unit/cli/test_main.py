@@ -107,8 +107,84 @@ def test_engines_lists_engines_launchers_and_load_generators(
 ) -> None:
     assert main(["engines"]) == 0
     text = capsys.readouterr().out
-    assert all(name in text for name in ("vllm", "sglang", "custom", "sim", "process"))
+    names = ("vllm", "sglang", "custom", "sim", "process", "docker", "kubernetes", "ome")
+    assert all(name in text for name in names)
+    assert "A container on the node of the attempt." in text
     assert "genai-bench" in text
+
+
+OME_STUDY = f"""{STUDY}
+ome: {{base_model: llama, runtime: rt, image: "mine:2"}}
+kubernetes: {{quota: west_gpus}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "launcher", "gpus"),
+    [
+        ([], "launcher: process\n", "0 GPUs, 1 CPUs"),
+        (["--launcher", "process"], "launcher: process\n", "0 GPUs, 1 CPUs"),
+        (
+            ["--launcher", "docker", "--image", "r:5000/sim:1"],
+            "launcher: docker, image r:5000/sim:1\n",
+            "0 GPUs, 1 CPUs",
+        ),
+        (
+            ["--launcher", "kubernetes", "--image", "sim:1"],
+            "launcher: kubernetes, image sim:1\n",
+            "0 GPUs (quota west_gpus), 1 CPUs",
+        ),
+        (
+            ["--launcher", "ome"],
+            "launcher: ome, base model llama, runtime rt, image mine:2\n",
+            "0 GPUs (quota kubernetes_gpus), 1 CPUs",
+        ),
+    ],
+)
+def test_a_plan_names_the_launcher_and_its_image_once(
+    study: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    launcher: str,
+    gpus: str,
+) -> None:
+    study.write_text(OME_STUDY)
+    assert main(["plan", str(study), *options]) == 0
+    text = capsys.readouterr().out
+    assert text.count(launcher) == 1
+    assert text.count(gpus) == 3
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "doctor"])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--image", "mine"], "the launcher process starts programs of the nodes"),
+        (["--launcher", "process", "--image", "mine"], "remove this option"),
+        (["--launcher", "docker", "--image", "a b"], "no image's name"),
+        (["--launcher", "docker"], "no image is known for the engine sim"),
+        (["--launcher", "ome", "--image", "mine"], "ome: {base_model: NAME}"),
+    ],
+)
+def test_a_launcher_that_the_study_is_not_made_for_exits_with_1(
+    study: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    options: list[str],
+    words: str,
+) -> None:
+    assert main([command, str(study), *options]) == 1
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "doctor"])
+def test_a_launcher_that_does_not_exist_is_refused(
+    study: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([command, str(study), "--launcher", "slurm"])
+    assert exit_.value.code == 1
+    assert "kubernetes" in capsys.readouterr().err
 
 
 def test_results_of_a_folder_without_a_study_exit_with_1(

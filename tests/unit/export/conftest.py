@@ -20,6 +20,7 @@ from autotuner.results.score import EntryStatus, Ranking, RankingEntry, Score
 from autotuner.results.study_record import ExpectedExperiment, StudyRecord
 from autotuner.spec.experiment import Experiment
 from autotuner.spec.judging import Judging
+from autotuner.spec.launching import LaunchSettings
 from autotuner.spec.objective import Direction, Objective, Over
 from autotuner.spec.server import Footprint, Model, ServerConfig, Value
 from autotuner.spec.workload import Level
@@ -137,6 +138,7 @@ def server_of(
     flags: Mapping[str, Value] | None = None,
     environment: Mapping[str, str] | None = None,
     executable: str | None = None,
+    launch: LaunchSettings | None = None,
 ) -> ServerConfig:
     return ServerConfig(
         engine,
@@ -145,6 +147,8 @@ def server_of(
         environment or {},
         executable,
         command=CUSTOM if engine == "custom" else (),
+        launcher="process" if launch is None else launch.kind,
+        launch=launch,
     )
 
 
@@ -156,10 +160,16 @@ def make(
     flags: Mapping[str, Value] | None = None,
     environment: Mapping[str, str] | None = None,
     executable: str | None = None,
+    launch: LaunchSettings | None = None,
     **of_selection: object,
 ) -> Deployment:
     server = server_of(
-        engine, model=model, flags=flags, environment=environment, executable=executable
+        engine,
+        model=model,
+        flags=flags,
+        environment=environment,
+        executable=executable,
+        launch=launch,
     )
     selection = selection_of(server, **of_selection)  # type: ignore[arg-type]
     return deployment_of(selection, options or Options())

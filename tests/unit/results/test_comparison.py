@@ -20,6 +20,13 @@ from autotuner.results.store import ResultStore
 from autotuner.results.study_record import ExpectedExperiment, StudyRecord
 from autotuner.spec.experiment import Attempt, Completed, Experiment, Failed, FailureKind, Phase
 from autotuner.spec.judging import Judging, RequestSlo
+from autotuner.spec.launching import (
+    DockerSettings,
+    LaunchSettings,
+    Mount,
+    OmeSettings,
+    PodSettings,
+)
 from autotuner.spec.objective import Constraint, Direction, Objective, Over
 from autotuner.spec.server import Footprint, Model, ServerConfig, Value
 from autotuner.spec.workload import StopRule, Workload
@@ -40,11 +47,18 @@ class Study:
     parts: Mapping[str, str] = field(default_factory=lambda: {"workloads": "w1"})
     facts: Mapping[str, object] = field(default_factory=dict)
     flags: Mapping[str, Value] = field(default_factory=dict)
+    launch: LaunchSettings | None = None
     baseline: str | None = None
     simulated: bool = False
 
     def experiment(self, name: str) -> Experiment:
-        server = ServerConfig("vllm", Model("/m", "/m"), {"batch": name, **self.flags})
+        server = ServerConfig(
+            "vllm",
+            Model("/m", "/m"),
+            {"batch": name, **self.flags},
+            launcher="process" if self.launch is None else self.launch.kind,
+            launch=self.launch,
+        )
         return Experiment(
             id=f"{self.name}{name}",
             index=0,
@@ -221,6 +235,25 @@ class TestWhatElseDiffers:
         assert [str(change) for change in found.changed] == [
             "limits: none -> ttft_s_p99 <= 0.5",
             "flag eager: not set -> true",
+        ]
+
+    def test_the_image_and_what_else_launchers_were_told(self, tmp_path: Path) -> None:
+        docker = DockerSettings(image="vllm:1", shm_gib=8.0, daemon="unix:///a")
+        old = replace(OLD, launch=docker, facts={"image_id": "sha256:1"})
+        mounts = (Mount("/a", "/b"),)
+        changed = replace(docker, image="vllm:2", mounts=mounts, daemon="unix:///b")
+        new = replace(old, launch=changed, facts={"image_id": "sha256:2"})
+        assert [str(change) for change in compared(tmp_path, old, new).changed] == [
+            "image id: sha256:1 -> sha256:2",
+            "image: vllm:1 -> vllm:2",
+            "mounts: not set -> [{source: /a, target: /b, read_only: true}]",
+        ]
+
+    def test_another_launcher(self, tmp_path: Path) -> None:
+        new = replace(OLD, launch=OmeSettings("llama", pod=PodSettings(image="vllm:1")))
+        assert [str(change) for change in compared(tmp_path, OLD, new).changed] == [
+            "launcher: process -> ome",
+            "image: not set -> vllm:1",
         ]
 
     def test_a_secret_is_not_told(self, tmp_path: Path) -> None:

@@ -8,8 +8,15 @@ import pytest
 
 from autotuner.errors import OutputError
 from autotuner.results.study_record import StudyRecord
-from autotuner.spec.experiment import Experiment
+from autotuner.spec.experiment import Experiment, content_id
 from autotuner.spec.judging import Condition, Judging, RequestSlo
+from autotuner.spec.launching import (
+    DockerSettings,
+    LaunchSettings,
+    Mount,
+    OmeSettings,
+    PodSettings,
+)
 from autotuner.spec.objective import (
     Constraint,
     Direction,
@@ -18,7 +25,7 @@ from autotuner.spec.objective import (
     Penalty,
     WeightedLevel,
 )
-from autotuner.spec.server import Model
+from autotuner.spec.server import Footprint, Model, ServerConfig
 from autotuner.spec.study import Axis, EngineConfig, StudySpec
 
 
@@ -51,6 +58,43 @@ from autotuner.spec.study import Axis, EngineConfig, StudySpec
 def test_a_record_survives_its_file(study: StudyRecord, judging: Judging) -> None:
     full = replace(study, judging=judging)
     assert StudyRecord.from_json(full.to_json(), "study.json") == full
+
+
+@pytest.mark.parametrize(
+    "launch",
+    [
+        None,
+        DockerSettings(),
+        DockerSettings(
+            image="a:1",
+            user="1000",
+            mounts=(Mount("/a", "/b"), Mount("/c", "/d", read_only=False)),
+            ulimits={"memlock": -1},
+        ),
+        PodSettings(),
+        PodSettings(
+            image="a:1",
+            requests={"cpu": "8"},
+            image_pull_secrets=("one", "two"),
+            tolerations=({"key": "a", "tolerationSeconds": 60},),
+            affinity={"nodeAffinity": {"a": [{"b": 1}]}},
+        ),
+        OmeSettings("llama"),
+        OmeSettings("llama", runtime="rt", pod=PodSettings(image="a:1", namespace="b")),
+    ],
+)
+def test_the_settings_of_every_launcher_survive_the_file(
+    study: StudyRecord, launch: LaunchSettings | None
+) -> None:
+    launcher = "process" if launch is None else launch.kind
+    server = ServerConfig("vllm", Model("a", "a"), {}, launcher=launcher, launch=launch)
+    footprint = Footprint(2, quota=launch.quota if launch is not None else None)
+    first = replace(study.experiments[0], server=server, footprint=footprint)
+    full = replace(study, experiments=(first, *study.experiments[1:]))
+    read = StudyRecord.from_json(full.to_json(), "study.json")
+    assert read == full
+    assert read.experiments[0].server is not None
+    assert content_id(read.experiments[0].server.content()) == content_id(server.content())
 
 
 def test_a_record_knows_its_baseline(study: StudyRecord) -> None:
