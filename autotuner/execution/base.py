@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
+from typing import Generic, TypeVar
 
 from autotuner.node.events import AttemptEvent, AttemptOrder
 from autotuner.spec.experiment import FailureKind
 
-__all__ = ["AttemptLost", "Executor", "ExecutorEvent", "Node", "Slot"]
+__all__ = ["AttemptLost", "Executor", "ExecutorEvent", "Node", "NodeAnswer", "Slot"]
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,8 @@ class Node:
     gpus: int
     cpus: int
     gpu_model: str | None = None
+    quotas: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """Custom resources: how much the node may give out of what lies elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,24 @@ class Slot:
     cpus: int
     exclusive: bool = False
     """No other attempt shares the node."""
+    quota: str | None = None
+    """Custom resource of the node that is reserved as well."""
+    quota_share: int = 0
+    """How much of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAnswer(Generic[Value]):
+    """What came back of a call on one node."""
+
+    node: Node
+    value: Value | None
+    problem: str | None
+    """Why there is no value; None where there is one."""
+    sent_s: float
+    """The driver's wall clock when it asked."""
+    received_s: float
+    """The same when the answer was there, or was given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +91,23 @@ class Executor(ABC):
     @abstractmethod
     def nodes(self) -> tuple[Node, ...]:
         """The nodes that are alive now."""
+
+    @abstractmethod
+    def ask_nodes(
+        self,
+        calls: Mapping[Node, Callable[[], Value]],
+        *,
+        timeout_s: float,
+        given_up: Callable[[], bool] = lambda: False,
+    ) -> tuple[NodeAnswer[Value], ...]:
+        """Make each call on its node, all at the same time; answers in the order of ``calls``.
+
+        A call reserves nothing, so that it also runs beside a study. What has not answered after
+        ``timeout_s`` has a problem instead of a value: a node may be gone without a sign.
+
+        Args:
+            given_up: Asked several times a second: whether to wait no longer.
+        """
 
     @abstractmethod
     def submit(self, order: AttemptOrder, slot: Slot) -> None:

@@ -7,28 +7,65 @@ import os
 import queue
 import socket
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, TypeVar
 
-from autotuner.execution.base import AttemptLost, Executor, ExecutorEvent, Node, Slot
+from autotuner.execution.base import (
+    AttemptLost,
+    Executor,
+    ExecutorEvent,
+    Node,
+    NodeAnswer,
+    Slot,
+)
 from autotuner.node.events import AttemptEnded, AttemptOrder, SlotCleared
 from autotuner.node.experiment import run_attempt
 from autotuner.spec.experiment import FailureKind
 
 __all__ = ["LocalExecutor"]
 
+Value = TypeVar("Value")
+
+_LOOK_S = 0.1
+
 
 class LocalExecutor(Executor):
-    """Runs attempts here. ``gpus`` pretends that many devices; nothing reserves them."""
+    """Runs attempts here.
 
-    def __init__(self, *, gpus: int = 0, cpus: int | None = None) -> None:
+    ``gpus`` pretends that many devices, ``quotas`` custom resources; nothing reserves them.
+    """
+
+    def __init__(
+        self,
+        *,
+        gpus: int = 0,
+        cpus: int | None = None,
+        quotas: Mapping[str, int] | None = None,
+    ) -> None:
         host = socket.gethostname()
-        self._node = Node("local", host, gpus, cpus or os.cpu_count() or 1)
+        cpus = cpus or os.cpu_count() or 1
+        self._node = Node("local", host, gpus, cpus, quotas=dict(quotas or {}))
         self._events: queue.Queue[tuple[str, ExecutorEvent]] = queue.Queue()
         self._live: dict[str, _AttemptThread] = {}
         self._started: list[_AttemptThread] = []
 
     def nodes(self) -> tuple[Node, ...]:
         return (self._node,)
+
+    def ask_nodes(
+        self,
+        calls: Mapping[Node, Callable[[], Value]],
+        *,
+        timeout_s: float,
+        given_up: Callable[[], bool] = lambda: False,
+    ) -> tuple[NodeAnswer[Value], ...]:
+        deadline = time.monotonic() + timeout_s
+        asked = [_Asked(node, call) for node, call in calls.items()]
+        for one in asked:
+            while one.is_alive() and time.monotonic() < deadline and not given_up():
+                one.join(_LOOK_S)
+        return tuple(one.answer(timeout_s) for one in asked)
 
     def submit(self, order: AttemptOrder, slot: Slot) -> None:
         thread = _AttemptThread(order, slot, self._events)
@@ -57,6 +94,32 @@ class LocalExecutor(Executor):
             thread.stop("the study has ended")
         for thread in self._started:
             thread.join()
+
+
+class _Asked(threading.Thread, Generic[Value]):
+    """One call. A thread cannot be ended: that of a call which was given up is left alone."""
+
+    def __init__(self, node: Node, call: Callable[[], Value]) -> None:
+        super().__init__(name=f"asks {node.host}", daemon=True)
+        self._node, self._call = node, call
+        self._sent_s = time.time()
+        self._answer: NodeAnswer[Value] | None = None
+        self.start()
+
+    def run(self) -> None:
+        value: Value | None = None
+        problem: str | None = None
+        try:
+            value = self._call()
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}"
+        self._answer = NodeAnswer(self._node, value, problem, self._sent_s, time.time())
+
+    def answer(self, timeout_s: float) -> NodeAnswer[Value]:
+        """What has come back by now."""
+        problem = f"no answer within {timeout_s:g} s"
+        none = NodeAnswer[Value](self._node, None, problem, self._sent_s, time.time())
+        return self._answer or none
 
 
 class _AttemptThread(threading.Thread):

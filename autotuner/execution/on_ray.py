@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from autotuner.execution.base import AttemptLost, Executor, ExecutorEvent, Node, Slot
+from autotuner.execution.base import (
+    AttemptLost,
+    Executor,
+    ExecutorEvent,
+    Node,
+    NodeAnswer,
+    Slot,
+)
 from autotuner.execution.ray_actor import actor_class
 from autotuner.execution.ray_connection import (
     address_of_environment,
@@ -21,13 +28,19 @@ from autotuner.execution.ray_connection import (
     own_signal_handlers,
     token_file,
 )
+from autotuner.execution.ray_nodes import ask_nodes
 from autotuner.node.events import AttemptEnded, AttemptOrder, SlotCleared
 from autotuner.spec.experiment import FailureKind
 from autotuner.supervision.sweep import sweep_attempt
 
 __all__ = ["RayExecutor"]
 
+Value = TypeVar("Value")
+
 _ACCELERATOR_PREFIX = "accelerator_type:"
+_OWN_RESOURCES = frozenset({"CPU", "GPU", "memory", "object_store_memory"})
+_OWN_PREFIXES = (_ACCELERATOR_PREFIX, "node:")
+"""What Ray counts by itself; all else was given to ``ray start --resources``."""
 _SWEEP_S = 5.0
 _TOLD_CHARACTERS = 500
 _RENEWAL_POLL_S = 1.0
@@ -53,16 +66,19 @@ class RayExecutor(Executor):
     Args:
         address: A cluster's address or ``auto``; None: what RAY_ADDRESS says, as everywhere in
             Ray (a Ray job's says its cluster), else a Ray is started here that ends with us.
+        quotas: Custom resources of a Ray that is started here.
 
     Raises:
         ClusterError: no Ray answers at the address.
     """
 
-    def __init__(self, address: str | None = None) -> None:
+    def __init__(
+        self, address: str | None = None, *, quotas: Mapping[str, int] | None = None
+    ) -> None:
         self._live: dict[str, _Live] = {}
         self._lost: list[tuple[str, ExecutorEvent]] = []
         with own_signal_handlers():
-            self._context = connect(address or address_of_environment())
+            self._context = connect(address or address_of_environment(), quotas)
         self._actor_class = actor_class()
         remote: Any = ray.remote
         self._sweep = remote(max_retries=0)(sweep_attempt)
@@ -98,10 +114,20 @@ class RayExecutor(Executor):
                 gpus=int(node["Resources"].get("GPU", 0)),
                 cpus=int(node["Resources"].get("CPU", 0)),
                 gpu_model=_gpu_model(node["Resources"]),
+                quotas=_quotas(node["Resources"]),
             )
             for node in _cluster_nodes()
             if node["Alive"]
         )
+
+    def ask_nodes(
+        self,
+        calls: Mapping[Node, Callable[[], Value]],
+        *,
+        timeout_s: float,
+        given_up: Callable[[], bool] = lambda: False,
+    ) -> tuple[NodeAnswer[Value], ...]:
+        return ask_nodes(calls, timeout_s=timeout_s, given_up=given_up)
 
     def submit(self, order: AttemptOrder, slot: Slot) -> None:
         attempt = order.attempt
@@ -110,6 +136,7 @@ class RayExecutor(Executor):
             name=f"{attempt.study_id}/{label}",
             num_gpus=slot.gpus,
             num_cpus=slot.cpus,
+            resources={} if slot.quota is None else {slot.quota: slot.quota_share},
             label_selector={"ray.io/node-id": slot.node.id},
         ).remote(label)
         stream = actor.run.options(name=f"run {label}").remote(order)
@@ -217,3 +244,11 @@ def _cluster_nodes() -> list[dict[str, Any]]:
 def _gpu_model(resources: dict[str, float]) -> str | None:
     models = [name for name in resources if name.startswith(_ACCELERATOR_PREFIX)]
     return models[0].removeprefix(_ACCELERATOR_PREFIX) if models else None
+
+
+def _quotas(resources: dict[str, float]) -> dict[str, int]:
+    return {
+        name: int(most)
+        for name, most in resources.items()
+        if name not in _OWN_RESOURCES and not name.startswith(_OWN_PREFIXES)
+    }

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,12 @@ def address_of_environment() -> str | None:
     return None if not address or address.startswith("http") else address
 
 
-def connect(address: str | None) -> Any:
+def connect(address: str | None, quotas: Mapping[str, int] | None = None) -> Any:
+    """Join the Ray at the address, or start one here that has the custom resources ``quotas``.
+
+    Raises:
+        ClusterError: no Ray answers.
+    """
     package = str(Path(__file__).parents[1])
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
     if address is None:
@@ -38,7 +43,7 @@ def connect(address: str | None) -> Any:
         os.environ.setdefault("RAY_worker_oom_score_adjustment", "0")
         # Ray reports usage to its makers unless told not to; this Ray nobody was asked about.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        options |= {"address": "local", "include_dashboard": True}
+        options |= {"address": "local", "include_dashboard": True, "resources": dict(quotas or {})}
     else:
         _check_address(address)
         _send_token_where_there_is_one()

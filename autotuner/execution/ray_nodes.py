@@ -5,41 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from autotuner.execution.base import Node
+from autotuner.execution.base import Node, NodeAnswer
 
 __all__ = ["NodeAnswer", "ask_nodes"]
 
 Value = TypeVar("Value")
 
-
-@dataclass(frozen=True, slots=True)
-class NodeAnswer(Generic[Value]):
-    """What came back from one node."""
-
-    node: Node
-    value: Value | None
-    problem: str | None
-    """Why there is no value; None where there is one."""
-    sent_s: float
-    """The driver's wall clock when it asked."""
-    received_s: float
-    """The same when the answer was there, or was given up."""
+_LOOK_S = 0.5
+"""How often to ask whether the answers are still wanted."""
 
 
 def ask_nodes(
-    calls: Mapping[Node, Callable[[], Value]], *, timeout_s: float
+    calls: Mapping[Node, Callable[[], Value]],
+    *,
+    timeout_s: float,
+    given_up: Callable[[], bool] = lambda: False,
 ) -> tuple[NodeAnswer[Value], ...]:
-    """Make each call on its node, all at the same time; answers in the order of ``calls``.
-
-    A call reserves nothing, so that it also runs beside a study. What has not answered after
-    ``timeout_s`` is given up: a node may be gone without Ray having noticed.
-    """
+    """`Executor.ask_nodes` on the Ray that this process has joined."""
     remote: Any = ray.remote(num_cpus=0, max_retries=0)(_call)
     waiting: dict[Any, tuple[Node, float]] = {}
     for node, call in calls.items():
@@ -47,8 +34,8 @@ def ask_nodes(
         waiting[pinned.remote(call)] = (node, time.time())
     answers: dict[str, NodeAnswer[Value]] = {}
     deadline = time.monotonic() + timeout_s
-    while waiting and (left_s := deadline - time.monotonic()) > 0:
-        for task in ray.wait(list(waiting), timeout=left_s)[0]:
+    while waiting and (left_s := deadline - time.monotonic()) > 0 and not given_up():
+        for task in ray.wait(list(waiting), timeout=min(left_s, _LOOK_S))[0]:
             received_s = time.time()
             node, sent_s = waiting.pop(task)
             value, problem = _result(task)

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from autotuner.driver import StudyDriver
 from autotuner.engines.sim_model import Batch, Request, Timing, noise_factor
-from autotuner.execution.base import Executor, ExecutorEvent, Node, Slot
+from autotuner.execution.base import Executor, ExecutorEvent, Node, NodeAnswer, Slot
 from autotuner.node.events import AttemptEnded, AttemptOrder, LevelMeasured, PhaseStarted
 from autotuner.planning import Plan, plan
 from autotuner.results.confidence.verdict import VerdictKind
@@ -122,6 +122,9 @@ class Virtual(Executor):
 
     def nodes(self) -> tuple[Node, ...]:
         return (NODE,)
+
+    def ask_nodes(self, calls: object, **limits: object) -> tuple[NodeAnswer[object], ...]:
+        raise AssertionError("the driver asks nothing")
 
     def submit(self, order: AttemptOrder, slot: Slot) -> None:
         self.attempts += 1

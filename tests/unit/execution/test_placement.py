@@ -1,20 +1,24 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autotuner.execution.base import Node, Slot
-from autotuner.execution.placement import fits_some_node, place, without
+from autotuner.execution.placement import does_not_fit, fits_some_node, place, without
 from autotuner.spec.experiment import Experiment
 from autotuner.spec.server import CpuPlan, Footprint, Model, ServerConfig
 
 SERVER = ServerConfig("sim", Model("/m", "/m"), {})
 
 
-def experiment(index, gpus, cpus=1, *, pinned=False, nodes=1):
+QUOTA = "kubernetes_gpus"
+
+
+def experiment(index, gpus, cpus=1, *, pinned=False, nodes=1, quota=None):
     plan = CpuPlan(cpus, server=(0,) if pinned else ())
-    footprint = Footprint(gpus, nodes, plan)
+    footprint = Footprint(gpus, nodes, plan, quota)
     return Experiment(f"e{index}", index, {}, SERVER, (), footprint)
 
 
@@ -22,8 +26,8 @@ def waiting(*gpus, **options):
     return [experiment(index, size, **options) for index, size in enumerate(gpus)]
 
 
-def node(name, gpus=8, cpus=64):
-    return Node(name, f"host-{name}", gpus, cpus)
+def node(name, gpus=8, cpus=64, **quotas):
+    return Node(name, f"host-{name}", gpus, cpus, quotas=quotas)
 
 
 def placed(chosen):
@@ -34,7 +38,12 @@ def placed(chosen):
 def clusters(draw):
     """Waiting experiments, nodes, and slots that a first round has taken on them."""
     nodes = [
-        node(str(i), draw(st.integers(0, 8)), draw(st.integers(1, 16)))
+        node(
+            str(i),
+            draw(st.integers(0, 8)),
+            draw(st.integers(1, 16)),
+            **draw(st.dictionaries(st.sampled_from([QUOTA, "other"]), st.integers(0, 8))),
+        )
         for i in range(draw(st.integers(0, 4)))
     ]
     sizes = st.builds(
@@ -43,6 +52,7 @@ def clusters(draw):
         gpus=st.integers(0, 8),
         cpus=st.integers(1, 8),
         pinned=st.booleans(),
+        quota=st.sampled_from([None, QUOTA, "other"]),
     )
     drawn = draw(st.lists(sizes, max_size=12))
     everyone = [
@@ -64,6 +74,37 @@ def test_no_node_is_asked_for_more_than_it_has(cluster):
 
 
 @given(clusters())
+def test_no_node_gives_out_more_of_a_quota_than_it_has(cluster):
+    wanted, nodes, taken = cluster
+    slots = taken + [slot for _, slot in place(wanted, nodes, taken)]
+    for one in nodes:
+        for quota in (QUOTA, "other"):
+            here = [slot for slot in slots if slot.node == one and slot.quota == quota]
+            assert sum(slot.quota_share for slot in here) <= one.quotas.get(quota, 0)
+
+
+@given(clusters())
+def test_what_takes_of_a_quota_takes_no_gpu_of_a_node(cluster):
+    wanted, nodes, taken = cluster
+    for e, slot in place(wanted, nodes, taken):
+        assert (slot.gpus == 0) or (slot.quota is None)
+        assert slot.quota == e.footprint.quota
+
+
+@given(clusters())
+def test_experiments_with_a_quota_take_no_gpu_from_those_without(cluster):
+    wanted, nodes, _ = cluster
+    roomy = [Node(n.id, n.host, n.gpus, 1000, quotas=n.quotas) for n in nodes]
+    unpinned = [
+        Experiment(e.id, e.index, {}, SERVER, (), replace(e.footprint, cpus=CpuPlan(1)))
+        for e in wanted
+    ]
+    on_gpus = [e for e in unpinned if e.footprint.quota is None]
+    among_others = {e.id for e, slot in place(unpinned, roomy, []) if slot.quota is None}
+    assert among_others == {e.id for e, _ in place(on_gpus, roomy, [])}
+
+
+@given(clusters())
 def test_a_pinned_experiment_has_its_node_to_itself(cluster):
     wanted, nodes, taken = cluster
     chosen = place(wanted, nodes, taken)
@@ -78,7 +119,9 @@ def test_a_pinned_experiment_has_its_node_to_itself(cluster):
 def test_a_slot_reserves_what_the_experiment_needs(cluster):
     wanted, nodes, taken = cluster
     for e, slot in place(wanted, nodes, taken):
-        assert (slot.gpus, slot.cpus) == (e.footprint.gpus, e.footprint.cpus.reserve)
+        need = e.footprint
+        assert (slot.gpus, slot.cpus) == (need.reserved_gpus, need.cpus.reserve)
+        assert (slot.quota, slot.quota_share) == (need.quota, need.quota_share)
 
 
 @given(clusters())
@@ -207,3 +250,51 @@ def test_nodes_are_smaller_by_the_slots_that_nobody_can_use():
     smaller = without(nodes, lost)
     assert [(node.gpus, node.cpus) for node in smaller] == [(5, 14), (8, 16)]
     assert without(nodes, []) == nodes
+
+
+def test_slots_that_nobody_can_use_take_of_the_quota_too():
+    (one,) = nodes = (node("a", kubernetes_gpus=8),)
+    lost = [Slot(one, 0, 1, quota=QUOTA, quota_share=3)]
+    (smaller,) = without(nodes, lost)
+    assert smaller.quotas == {QUOTA: 5}
+    assert one.quotas == {QUOTA: 8}
+
+
+def test_wide_and_narrow_share_a_quota_widest_first():
+    chosen = place(waiting(1, 4, 2, 2, quota=QUOTA), [node("a", 0, kubernetes_gpus=7)], [])
+    assert [e.id for e, _ in chosen] == ["e1", "e2", "e0"]
+
+
+def test_a_server_without_gpus_counts_as_one_of_the_quota():
+    chosen = place(waiting(0, 0, 0, quota=QUOTA), [node("a", kubernetes_gpus=2)], [])
+    assert [slot.quota_share for _, slot in chosen] == [1, 1]
+
+
+def test_of_nodes_with_a_quota_the_one_that_it_fills_best_is_taken():
+    nodes = [node("large", kubernetes_gpus=8), node("none"), node("small", kubernetes_gpus=2)]
+    assert placed(place(waiting(2, quota=QUOTA), nodes, [])) == {"e0": "small"}
+
+
+def test_a_node_with_a_quota_is_a_key_like_any_other():
+    one, same = node("a", kubernetes_gpus=8), node("a", kubernetes_gpus=8)
+    assert {one: 1}[same] == 1
+    assert one != node("a", kubernetes_gpus=4)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "has"),
+    [
+        ([], "the cluster has none"),
+        ([node("a")], "the cluster has none"),
+        ([node("a", kubernetes_gpus=2), node("b", kubernetes_gpus=3)], "no node has more than 3"),
+    ],
+)
+def test_who_finds_too_little_of_a_quota_is_told_how_a_node_comes_by_it(nodes, has):
+    told = does_not_fit(experiment(0, 4, quota=QUOTA), nodes)
+    assert f"needs 4 of the Ray resource kubernetes_gpus on one node, but {has}: " in told
+    assert """`ray start --resources '{"kubernetes_gpus": 4}'`""" in told
+
+
+def test_with_enough_of_a_quota_the_lack_of_cpus_is_told():
+    told = does_not_fit(experiment(0, 4, 9, quota=QUOTA), [node("a", 8, 8, kubernetes_gpus=4)])
+    assert "needs 0 GPUs and 9 CPUs on one node, but the largest node (host-a) has" in told
