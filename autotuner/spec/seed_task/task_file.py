@@ -83,16 +83,11 @@ class _TaskReader:
         """
         task, notes, problems = self._task, self._notes, self._problems
         self._check_keys()
-        name = self._text("task_name")
-        if "task_name" in task and (fix := study_name_fault(name)) is not None:
-            problems.add(("task_name",), fix)
+        name = self._name()
         launcher = read_launcher(task, self._overrides, notes)
         engine = read_engine(task, notes)
         benchmark = problems.validated(BenchmarkSection, task.get("benchmark", {}), ("benchmark",))
-        optimization = None
-        if "optimization" in task:
-            content = task["optimization"]
-            optimization = problems.validated(OptimizationSection, content, ("optimization",))
+        optimization = self._optimization()
         workloads = read_workloads(benchmark, notes) if benchmark is not None else ()
         tokenizer = benchmark.model_tokenizer if benchmark is not None else None
         model = None
@@ -125,6 +120,18 @@ class _TaskReader:
             description=description,
             warnings=notes.warnings(),
         )
+
+    def _optimization(self) -> OptimizationSection | None:
+        if "optimization" not in self._task:
+            return None
+        content = self._task["optimization"]
+        return self._problems.validated(OptimizationSection, content, ("optimization",))
+
+    def _name(self) -> str:
+        name = self._text("task_name")
+        if "task_name" in self._task and (fix := study_name_fault(name)) is not None:
+            self._problems.add(("task_name",), fix)
+        return name
 
     def _check_keys(self) -> None:
         allowed = (*_REQUIRED, *_OPTIONAL)
