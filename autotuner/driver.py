@@ -284,13 +284,14 @@ class StudyDriver:
         for host in sorted({n.host for n in nodes if n.id in aside and len(nodes) > 1}):
             self._emit(NodeSetAside(host))
         if self._why_ending is None:
-            self._stopped = self._why_stop_early(nodes)
+            self._stopped = self._why_stop_early(nodes, running)
 
-    def _why_stop_early(self, nodes: tuple[Node, ...]) -> str | None:
+    def _why_stop_early(self, nodes: tuple[Node, ...], ended: Running) -> str | None:
         if any(running.has_measured for running in self._running.values()):
             return None  # something works: its end will tell
         busy = {running.slot.node.id for running in self._running.values()}
-        return self._policy.systemic(nodes, busy)
+        outlived = any(running.began_no_later_than(ended) for running in self._running.values())
+        return self._policy.systemic(nodes, busy, outlived=outlived)
 
     def _check_deadlines(self) -> None:
         """The node keeps its own deadlines; these are for a node that does not."""

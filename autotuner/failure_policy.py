@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from autotuner.execution.base import Node
 from autotuner.execution.placement import fits_some_node
+from autotuner.failure_advice import advice
 from autotuner.spec.coverage import SearchSpace
 from autotuner.spec.experiment import (
     Completed,
@@ -45,7 +46,8 @@ _OF_NO_CONFIGURATION = frozenset(
 )
 """Failures that the values of the parameters hardly ever decide.
 
-A taken port is not among them: where many servers start at once it is a matter of chance.
+A taken port is not among them: where many servers start at once it is a matter of chance. Nor is
+a pod that no node takes: a narrower one may find its place.
 """
 _OF_THE_NODE = _OF_NO_CONFIGURATION | {FailureKind.MODEL_NOT_FOUND}
 """For these the node is blamed at once; for others when the experiment runs elsewhere.
@@ -144,6 +146,9 @@ class FailurePolicy:
             self._never_began_on.setdefault(id_, []).append(node.id)
         else:
             self._tries[id_] = self._tries.get(id_, 0) + 1
+        if kind is FailureKind.UNSCHEDULABLE:
+            # Another cluster has had no place: whichever node had asked, the answer were the same.
+            return frozenset()
         self._failed_on.setdefault(id_, set()).add(node.id)
         if kind.retry is Retry.ELSEWHERE:
             self._lacking.setdefault(id_, set()).add(node.id)
@@ -232,7 +237,9 @@ class FailurePolicy:
         tried = [*under_way, *(f.experiment for f in self._in_a_row)]
         return self._space.newest_first(waiting, tried)
 
-    def systemic(self, nodes: Sequence[Node], busy: Collection[str] = ()) -> str | None:
+    def systemic(
+        self, nodes: Sequence[Node], busy: Collection[str] = (), *, outlived: bool = False
+    ) -> str | None:
         """Why the study should stop, or None.
 
         The last ``give_up_after`` experiments failed alike, with none completed among them, on
@@ -240,22 +247,37 @@ class FailurePolicy:
         a few broken ones fail first, while the others load their models. Failures that may depend
         on the configuration count only where nothing has completed at all, and those that failed
         have every value of every parameter, and any two extreme ones together (`SearchSpace`).
+
+        Args:
+            nodes: Those alive.
+            busy: Ids of nodes on which attempts still run.
+            outlived: Whether one of these began no later than the one that has just failed. Where
+                a pod finds no place, that one has found its own, and may be what takes it.
         """
         alike = self._alike()
         if not self._give_up_after or _count(alike) < self._give_up_after:
             return None
-        footprints = {f.experiment.footprint for f in alike}
-        able = {n.id for n in nodes if any(fits_some_node(need, [n]) for need in footprints)}
-        failed_on = {f.node.id for f in alike}
-        if len(failed_on) == 1 and able - failed_on:
-            return None
-        if len(failed_on) <= len(set(busy) - failed_on):
+        if alike[-1].failed.kind is FailureKind.UNSCHEDULABLE:
+            if outlived:
+                return None
+        elif self._may_be_nodes(alike, nodes, busy):
             return None
         if alike[-1].failed.kind not in _OF_NO_CONFIGURATION and (
             self._any_completed or not self._space.is_covered_by(f.experiment for f in alike)
         ):
             return None
-        return _advice(alike[-1].failed, len({f.experiment.id for f in alike}))
+        return advice(alike[-1].failed, len({f.experiment.id for f in alike}))
+
+    def _may_be_nodes(
+        self, alike: Sequence[_Failure], nodes: Sequence[Node], busy: Collection[str]
+    ) -> bool:
+        """Whether the failures may be of the nodes that they were on, and not of the study."""
+        footprints = {f.experiment.footprint for f in alike}
+        able = {n.id for n in nodes if any(fits_some_node(need, [n]) for need in footprints)}
+        failed_on = {f.node.id for f in alike}
+        if len(failed_on) == 1 and able - failed_on:
+            return True
+        return len(failed_on) <= len(set(busy) - failed_on)
 
     def _alike(self) -> list[_Failure]:
         """The failures at the end of the row that are like the last one."""
@@ -278,29 +300,3 @@ def _count(alike: Sequence[_Failure]) -> int:
     if alike and alike[-1].failed.kind.is_loss:
         return min(count, sum(map(len, blows.values())))
     return count
-
-
-def _advice(failed: Failed, count: int) -> str:
-    where = failed.phase.value.replace("_", " ")
-    return (
-        f"the last {count} experiments all failed in the same way, {failed.kind.value} at "
-        f"{where}: {failed.message.rstrip('.')}. {_FIXES.get(failed.kind, _LOOK)}; then the same "
-        "command goes on. (give_up_after: 0 in the study file goes on regardless)"
-    )
-
-
-_LOOK = "Look at the server's log under logs/ and mend what all experiments share"
-_FIXES = {
-    FailureKind.LAUNCH_FAILED: "Install what is missing on the nodes, or correct `executable`",
-    FailureKind.MODEL_NOT_FOUND: "Correct `model`, or make it readable on every node",
-    FailureKind.OUT_OF_MEMORY_AT_LOAD: (
-        "Give it more GPUs (a larger parallel size), or a shorter context in engine.flags"
-    ),
-    FailureKind.CONFIG_REJECTED: "Correct engine.flags, or the names and values of `parameters`",
-    FailureKind.LAUNCH_TIMEOUT: "Raise timeouts.start_s, or look at the log for what it waits for",
-    FailureKind.BENCH_FAILED: "Look at the load generator's log under logs/",
-    FailureKind.REQUESTS_FAILED: "Correct the workload: the server refuses its requests",
-    FailureKind.DISK_FULL: "Make room on the nodes' disks",
-    FailureKind.INTERNAL_ERROR: "This is a bug in autotuner; the evidence column has its traceback",
-    FailureKind.NODE_LOST: "See why the nodes leave: their memory, power and network",
-}

@@ -16,6 +16,7 @@ _OVERDUE = "the attempt outlived all its time-outs"
 _OVERDUE_SLACK_S = 120.0
 _STOP_PATIENCE_S = 5.0
 """How long a stopped attempt may take to end in order before it is killed."""
+_ONE_GO_S = 5.0
 _WAITING_S = 60.0
 """An attempt without a sign of life for so long is reported: it may wait for others' devices."""
 
@@ -98,6 +99,10 @@ class Running:
     def is_to_be_killed(self, now: float) -> bool:
         """Whether it was asked to stop and does not."""
         return self.stopping_since is not None and now > self.stopping_since + _STOP_PATIENCE_S
+
+    def began_no_later_than(self, other: Running) -> bool:
+        """Whether it was submitted before the other, or in one go with it."""
+        return self.submitted_at <= other.submitted_at + _ONE_GO_S
 
     def is_waiting(self, now: float) -> bool:
         """Whether it has shown no sign of life for long enough to be told of, once."""

@@ -67,7 +67,7 @@ class FailureKind(StrEnum):
     MODEL_NOT_FOUND = "model_not_found"
     """The model or its tokenizer cannot be read."""
     LAUNCH_FAILED = "launch_failed"
-    """The program could not be started at all: missing, or not executable."""
+    """The program or container could not be started at all: missing, or not permitted."""
     UNSCHEDULABLE = "unschedulable"
     """No node of the Kubernetes cluster took the server's pod in time."""
     PORT_TAKEN = "port_taken"

@@ -30,7 +30,7 @@ AT_ONCE = {
     FailureKind.INTERNAL_ERROR,
 }
 """Kinds for which the node is blamed without further ado."""
-LATER = set(FailureKind) - AT_ONCE - {FailureKind.DIRTY_GPU}
+LATER = set(FailureKind) - AT_ONCE - {FailureKind.DIRTY_GPU, FailureKind.UNSCHEDULABLE}
 
 
 def experiment(name, gpus=1):
@@ -174,12 +174,17 @@ class TestNodesFor:
     def test_all_nodes_at_first(self):
         assert policy().nodes_for(E1, [A, B], 0.0) == (A, B)
 
-    @pytest.mark.parametrize("kind", FailureKind)
+    @pytest.mark.parametrize("kind", set(FailureKind) - {FailureKind.UNSCHEDULABLE})
     def test_not_the_one_on_which_it_has_failed(self, kind):
         judge = policy()
         fails(judge, E1, A, kind)
         assert judge.nodes_for(E1, [A, B, C], 0.0) == (B, C)
         assert judge.nodes_for(E2, [A, B, C], 0.0) == (A, B, C)
+
+    def test_the_one_whose_pod_found_no_place_as_well_as_any_other(self):
+        judge = policy()
+        fails(judge, E1, A, FailureKind.UNSCHEDULABLE)
+        assert judge.nodes_for(E1, [A, B], 0.0) == (A, B)
 
     @pytest.mark.parametrize("others", [[], [SMALL]])
     def test_that_one_too_where_no_other_could_ever_hold_it(self, others):
@@ -265,6 +270,12 @@ class TestNodeSetAside:
         judge = policy()
         for who in (E1, E2, E3):
             assert fails(judge, who, A, FailureKind.DIRTY_GPU) == frozenset()
+            assert completes(judge, who, B) == frozenset()
+
+    def test_a_node_is_never_to_blame_for_pods_that_find_no_place(self):
+        judge = policy()
+        for who in (E1, E2, E3, E4):
+            assert fails(judge, who, A, FailureKind.UNSCHEDULABLE) == frozenset()
             assert completes(judge, who, B) == frozenset()
 
     def test_one_experiment_that_fails_again_and_again_is_one(self):

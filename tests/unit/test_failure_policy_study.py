@@ -168,6 +168,33 @@ class TestStop:
         assert it.fail(2, FailureKind.LAUNCH_FAILED) is not None
 
 
+class TestPodsWithoutPlace:
+    def fail_all(self, it, count=3, node=A):
+        return [it.fail(i, FailureKind.UNSCHEDULABLE, node=node) for i in range(count)][-1]
+
+    def test_a_study_in_which_none_finds_a_place_stops_and_says_what_to_mend(self, story):
+        told = self.fail_all(story(grid(a=range(3))))
+        assert "unschedulable at server start" in told
+        assert "Free GPUs in the Kubernetes cluster" in told
+
+    def test_so_it_does_whichever_nodes_have_asked_and_which_are_busy(self, story):
+        it = story(grid(a=range(3)), nodes=(A, B))
+        assert self.fail_all(it) is not None
+        assert it.policy.systemic(it.nodes, [B.id, C.id]) is not None
+
+    def test_not_while_one_runs_that_may_take_the_place(self, story):
+        it = story(grid(a=range(3)))
+        self.fail_all(it)
+        assert it.policy.systemic(it.nodes, [A.id], outlived=True) is None
+        assert it.policy.systemic(it.nodes, [A.id], outlived=False) is not None
+
+    def test_not_when_only_the_wide_ones_have_been_tried(self, story):
+        assert self.fail_all(story(grid(a=range(4)))) is None
+
+    def test_not_once_any_has_found_a_place(self, story):
+        assert self.fail_all(story(grid(a=range(3)), any_completed=True)) is None
+
+
 class TestNodes:
     def test_where_there_are_several_one_node_is_not_the_study(self, story):
         it = story(nodes=(A, B))

@@ -23,6 +23,8 @@ LAYERS = (
     (
         "progress",
         "failure_policy",
+        "failure_advice",
+        "preparing",
         "repeating",
         "running",
         "recording",
@@ -40,6 +42,8 @@ ONE_ROOM = {
     "driver",
     "study",
     "failure_policy",
+    "failure_advice",
+    "preparing",
     "repeating",
     "running",
     "recording",
