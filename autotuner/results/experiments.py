@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from autotuner.results.schema import SCHEMA_VERSION, ParameterColumn
+from autotuner.results.parameter_columns import ParameterColumn
+from autotuner.results.schema import SCHEMA_VERSION
 from autotuner.spec.experiment import Attempt, Cancelled, Completed, Failed, Outcome
 
 __all__ = ["cpu_set", "experiment_row"]

@@ -11,12 +11,8 @@ from functools import cache
 from pydantic import TypeAdapter
 
 from autotuner.errors import OutputError
-from autotuner.results.schema import (
-    READABLE_VERSIONS,
-    SCHEMA_VERSION,
-    ParameterColumn,
-    parameter_columns,
-)
+from autotuner.results.parameter_columns import ParameterColumn, parameter_columns
+from autotuner.results.schema import READABLE_VERSIONS, SCHEMA_VERSION
 from autotuner.spec.experiment import Experiment, content_id
 from autotuner.spec.judging import Judging
 from autotuner.spec.server import Footprint, ServerConfig, Value

@@ -10,7 +10,7 @@ import pytest
 
 from autotuner.results.experiments import experiment_row
 from autotuner.results.levels import LevelResult, RequestRecord, RequestStatus, level_result
-from autotuner.results.schema import parameter_columns
+from autotuner.results.parameter_columns import parameter_columns
 from autotuner.results.store import ResultStore
 from autotuner.results.study_record import ExpectedExperiment, StudyRecord
 from autotuner.spec.experiment import Attempt, Completed, Experiment, Outcome

@@ -11,7 +11,7 @@ from autotuner.errors import OutputError
 from autotuner.results import changed_study
 from autotuner.results.changed_study import sort_files
 from autotuner.results.load import load_results
-from autotuner.results.schema import parameter_columns
+from autotuner.results.parameter_columns import parameter_columns
 from autotuner.results.store import ResultStore
 from autotuner.results.study_record import StudyRecord
 from autotuner.spec.experiment import Attempt, Experiment

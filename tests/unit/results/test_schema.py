@@ -6,15 +6,8 @@ import pyarrow as pa
 import pytest
 
 from autotuner.errors import PlanError
-from autotuner.results.schema import (
-    LEVELS,
-    REQUESTS,
-    ParameterType,
-    experiments_schema,
-    file_schema,
-    parameter_columns,
-    table_of,
-)
+from autotuner.results.parameter_columns import ParameterType, parameter_columns
+from autotuner.results.schema import LEVELS, REQUESTS, experiments_schema, file_schema, table_of
 from autotuner.spec.objective import METRICS, STATISTICS, column_of
 from autotuner.spec.server import Value
 from autotuner.spec.study import Axis

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from autotuner.results.confidence.verdict import Interval, Verdict, VerdictKind
+from autotuner.results.parameter_columns import parameter_columns
 from autotuner.results.quality.finding import Finding
 from autotuner.results.quality.inspected import Inspected
-from autotuner.results.schema import parameter_columns
 from autotuner.results.score import EntryStatus, Ranking, RankingEntry, Score
 from autotuner.results.study_record import ExpectedExperiment, StudyRecord
 from autotuner.spec.judging import Judging
