@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+# Folders of tests share modules: `dockerd`, for one.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from dockerd.daemon import Daemon, client_of, private_daemon, why_no_private_daemon
+from dockerd.host_image import make_host_image
 
 from autotuner.execution.base import Executor
 from autotuner.node.events import AttemptOrder
@@ -192,3 +200,19 @@ def ray_start() -> Iterator[RayStart]:
 @pytest.fixture(scope="session")
 def ray_executor(ray_start: RayStart) -> Executor:
     return ray_start.executor
+
+
+@pytest.fixture(scope="session")
+def docker_daemon() -> Iterator[Daemon]:
+    """A real Docker daemon that has the image of this machine."""
+    if address := os.environ.get("DOCKER_HOST"):
+        with client_of(address) as client:
+            make_host_image(client)
+        yield Daemon(address)
+        return
+    if reason := why_no_private_daemon():
+        pytest.skip(f"no DOCKER_HOST, and {reason}")
+    with private_daemon(gpu_hook=True) as daemon:
+        with client_of(daemon.address) as client:
+            make_host_image(client)
+        yield daemon

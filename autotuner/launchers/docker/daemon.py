@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -33,6 +34,7 @@ DAEMON_VARIABLES = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOC
 LOST = (requests.exceptions.RequestException, OSError)
 """What is raised where the daemon does not answer; what it answers is an `APIError`."""
 _DEFAULT = "unix:///var/run/docker.sock"
+_PORT = 2375
 _ANSWER_S = 120.0
 _LOCAL_SCHEMES = ("unix", "http+unix")
 
@@ -81,6 +83,7 @@ def connected(daemon: str | None, *, timeout_s: float = _ANSWER_S) -> Iterator[A
     address = daemon_address(daemon)
     client = None
     try:
+        _probe(address, timeout_s)
         settings = {**kwargs_from_env(), "base_url": address}
         client = docker.DockerClient(**settings, version="auto", timeout=timeout_s)
         client.ping()
@@ -117,6 +120,21 @@ def said(error: Exception) -> str:
     """What the daemon said, on one line."""
     text = str(error.explanation or error) if isinstance(error, APIError) else str(error)
     return " ".join(text.split()) or type(error).__name__
+
+
+def _probe(address: str, timeout_s: float) -> None:
+    """Whether anybody listens: a client that finds nobody leaves its socket open.
+
+    Raises:
+        OSError: nobody does, or we may not ask.
+    """
+    parts = urlsplit(address)
+    if parts.scheme not in _LOCAL_SCHEMES:
+        socket.create_connection((parts.hostname, parts.port or _PORT), timeout_s).close()
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(timeout_s)
+        probe.connect(parts.path)
 
 
 def _is_local(address: str) -> bool:

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from docker.errors import APIError, NotFound
-
 from autotuner.launchers.base import Launcher, LaunchRequest, Readiness, Server
 from autotuner.launchers.docker.container import container_order
-from autotuner.launchers.docker.daemon import (
-    DAEMON_VARIABLES,
-    LOST,
-    DockerFaultError,
-    connected,
-)
+from autotuner.launchers.docker.daemon import DAEMON_VARIABLES
 from autotuner.launchers.docker.readiness import look
 from autotuner.launchers.kept import KeptServer, keeper_environment
+from autotuner.launchers.process import first_line
 from autotuner.spec.server import Footprint, ServerConfig
 from autotuner.supervision.environment import LEASE_VARIABLE
 from autotuner.supervision.wills import Will
@@ -31,7 +23,7 @@ __all__ = ["DockerLauncher"]
 
 _KEEPER = "autotuner.launchers.docker.keeper"
 _REMOVAL = "autotuner.launchers.docker.removal"
-_ANSWER_S = 60.0
+_QUESTION = "autotuner.launchers.docker.question"
 _POLL_S = 0.2
 _PASSED_ON = (*DAEMON_VARIABLES, "PATH", "HOME", "TMPDIR", "PYTHONPATH", "XDG_RUNTIME_DIR")
 
@@ -41,28 +33,17 @@ class DockerServer(KeptServer):
 
     def __init__(self, order: Mapping[str, Any], folder: Path, will: Will, stop_s: float) -> None:
         super().__init__(_KEEPER, order, folder, will, stop_s=stop_s)
-        self._daemon: str | None = order["daemon"]
-        self._name: str = order["name"]
+        chosen = () if order["daemon"] is None else ("--daemon", order["daemon"])
+        self._question = (sys.executable, "-m", _QUESTION, order["name"], *chosen, "--")
+        self._environment = keeper_environment(will.token)
 
     def ask(self, command: Sequence[str]) -> str | None:
-        try:
-            with connected(self._daemon, timeout_s=_ANSWER_S) as client:
-                container = self._running(client)
-                return None if container is None else _answer(client, container, command)
-        except (DockerFaultError, APIError, *LOST):
-            return None
-
-    def _running(self, client: Any) -> str | None:
-        """The container once it runs, which may be after a pull; None where it never will."""
-        while self.exit is None and self.fault is None:
-            try:
-                found = client.api.inspect_container(self._name)
-                if found["State"]["Running"]:
-                    return str(found["Id"])
-            except NotFound:
-                pass
+        # The container may have to wait for its image; its URL is known once it runs.
+        while self.url is None:
+            if self.exit is not None or self.fault is not None:
+                return None
             time.sleep(_POLL_S)
-        return None
+        return first_line([*self._question, *command], self._environment)
 
 
 class DockerLauncher(Launcher):
@@ -88,25 +69,3 @@ def removal_will(token: str, daemon: str | None) -> Will:
     # It takes down what bears the mark, and must not bear it.
     environment.pop(LEASE_VARIABLE, None)
     return Will((sys.executable, "-m", _REMOVAL, token, *chosen), token, environment)
-
-
-def _answer(client: Any, container: str, command: Sequence[str]) -> str | None:
-    """As `_first_line`, but for no longer than a minute: the client waits for a stream for ever."""
-    answers: list[str | None] = []
-
-    def run() -> None:
-        with contextlib.suppress(APIError, *LOST):
-            answers.append(_first_line(client, container, command))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(_ANSWER_S)
-    return answers[0] if answers else None
-
-
-def _first_line(client: Any, container: str, command: Sequence[str]) -> str | None:
-    made = client.api.exec_create(container, list(command), stdout=True, stderr=False)
-    output = bytes(client.api.exec_start(made["Id"]))
-    if client.api.exec_inspect(made["Id"])["ExitCode"] != 0:
-        return None
-    return output.decode(errors="replace").split("\n")[0].strip() or None
