@@ -1,0 +1,48 @@
+"""The kinds of objects that the double serves, and where in its paths they lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["BUILT_IN", "Kind"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of objects."""
+
+    group: str
+    """Empty: the core group."""
+    version: str
+    plural: str
+    name: str
+    """Such as ``Pod``."""
+    namespaced: bool = True
+    status: bool = False
+    """Whether ``/status`` is a subresource that alone changes the status."""
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def resource(self) -> str:
+        """As messages name it, such as ``inferenceservices.ome.io``."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def custom(self) -> bool:
+        return "." in self.group and not self.group.endswith(".k8s.io")
+
+
+BUILT_IN = (
+    Kind("", "v1", "pods", "Pod", status=True),
+    Kind("", "v1", "services", "Service", status=True),
+    Kind("", "v1", "secrets", "Secret"),
+    Kind("", "v1", "events", "Event"),
+    Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", status=True),
+    Kind("", "v1", "configmaps", "ConfigMap"),
+    Kind("", "v1", "namespaces", "Namespace", namespaced=False, status=True),
+    Kind("", "v1", "nodes", "Node", namespaced=False, status=True),
+    Kind("batch", "v1", "jobs", "Job", status=True),
+)
