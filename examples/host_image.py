@@ -116,7 +116,9 @@ def write_layer(layer: IO[bytes], pythons: Sequence[str]) -> None:
                 entry.mode = state.st_mode & 0o777
                 size += entry.size
                 if size > MOST_BYTES:
-                    raise SystemExit(f"more than {MOST_BYTES >> 20} MB, at {content}: mount instead")
+                    raise SystemExit(
+                        f"more than {MOST_BYTES >> 20} MB, at {content}: mount instead"
+                    )
                 with content.open("rb") as file:
                     tar.addfile(entry, file)
             else:

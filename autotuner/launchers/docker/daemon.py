@@ -43,7 +43,7 @@ class DockerFaultError(Exception):
     """A server cannot be started, or has been lost; never leaves this package."""
 
     def __init__(self, fault: LaunchFault) -> None:
-        super().__init__(fault)
+        super().__init__(fault.message)
         self.fault = fault
 
 

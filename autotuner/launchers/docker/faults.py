@@ -97,6 +97,10 @@ _AT_START = (
 )
 _PULL = (
     _known(
+        r"no matching manifest",
+        "the image {image} cannot be pulled: there is none for this node's kind of CPU",
+    ),
+    _known(
         r"unauthorized|authentication required|denied|no basic auth|forbidden",
         "the image {image} cannot be pulled: the registry refuses it to this node, or has none of "
         "this name; run `docker login` there as the user that runs Ray, and check the name",
@@ -105,10 +109,6 @@ _PULL = (
         r"manifest unknown|not found|does not exist|manifest for",
         "the image {image} cannot be pulled: its registry has none of this name and tag; correct "
         "`image`, or `engine.version`",
-    ),
-    _known(
-        r"no matching manifest",
-        "the image {image} cannot be pulled: there is none for this node's kind of CPU",
     ),
     _known(
         r"no space left on device",

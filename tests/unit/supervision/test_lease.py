@@ -6,7 +6,7 @@ import tempfile
 import pytest
 
 from autotuner.errors import LaunchError
-from autotuner.supervision.lease import LEASE_FILE, boot_id, held_lease, lease_root
+from autotuner.supervision.lease import LEASE_FILE, boot_id, held_lease, lease_lives, lease_root
 from autotuner.supervision.sweep import dead_leases
 
 
@@ -53,3 +53,14 @@ def test_a_folder_of_that_name_that_is_somebody_elses_is_refused(root, tmp_path)
     root.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(LaunchError, match="belongs to another user: remove it"):
         lease_root()
+
+
+def test_a_lease_lives_while_it_is_held_and_under_its_own_token():
+    with held_lease("e-a1", "study") as lease:
+        assert lease_lives(lease.folder, lease.token)
+        assert not lease_lives(lease.folder, "another")
+        content = (lease.folder / "lease.json").read_text()
+    assert not lease_lives(lease.folder, lease.token)
+    lease.folder.mkdir()
+    (lease.folder / "lease.json").write_text(content)
+    assert not lease_lives(lease.folder, lease.token)
