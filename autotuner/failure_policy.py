@@ -253,20 +253,19 @@ class FailurePolicy:
             busy: Ids of nodes on which attempts still run.
             outlived: Whether one of these began no later than the one that has just failed. Where
                 a pod finds no place, that one has found its own, and may be what takes it.
+                Otherwise the width alone decides: if the narrowest fits nowhere, none does.
         """
         alike = self._alike()
         if not self._give_up_after or _count(alike) < self._give_up_after:
             return None
-        if alike[-1].failed.kind is FailureKind.UNSCHEDULABLE:
-            if outlived:
-                return None
-        elif self._may_be_nodes(alike, nodes, busy):
+        failed = alike[-1].failed
+        if failed.kind is FailureKind.UNSCHEDULABLE:
+            spared = outlived or self._any_completed or not self._is_narrowest(alike)
+        else:
+            spared = self._may_be_nodes(alike, nodes, busy) or self._may_be_values(alike)
+        if spared:
             return None
-        if alike[-1].failed.kind not in _OF_NO_CONFIGURATION and (
-            self._any_completed or not self._space.is_covered_by(f.experiment for f in alike)
-        ):
-            return None
-        return advice(alike[-1].failed, len({f.experiment.id for f in alike}))
+        return advice(failed, len({f.experiment.id for f in alike}))
 
     def _may_be_nodes(
         self, alike: Sequence[_Failure], nodes: Sequence[Node], busy: Collection[str]
@@ -278,6 +277,16 @@ class FailurePolicy:
         if len(failed_on) == 1 and able - failed_on:
             return True
         return len(failed_on) <= len(set(busy) - failed_on)
+
+    def _may_be_values(self, alike: Sequence[_Failure]) -> bool:
+        """Whether the failures may be of the values of the parameters that have failed."""
+        if alike[-1].failed.kind in _OF_NO_CONFIGURATION:
+            return False
+        return self._any_completed or not self._space.is_covered_by(f.experiment for f in alike)
+
+    def _is_narrowest(self, alike: Sequence[_Failure]) -> bool:
+        least = min((e.footprint.gpus for e in self._experiments), default=0)
+        return any(failure.experiment.footprint.gpus <= least for failure in alike)
 
     def _alike(self) -> list[_Failure]:
         """The failures at the end of the row that are like the last one."""

@@ -14,7 +14,10 @@ __all__ = [
     "AttemptStarted",
     "AttemptWaiting",
     "LevelFinished",
+    "NodeNotReady",
     "NodeSetAside",
+    "NodesPrepared",
+    "NodesPreparing",
     "PhaseEntered",
     "RoundStarted",
     "SlotFreed",
@@ -23,6 +26,33 @@ __all__ = [
     "StudyEvent",
     "StudyStarted",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class NodesPreparing:
+    """Before the study starts, its nodes are given what its servers need; this may take long."""
+
+    launcher: str
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeNotReady:
+    """No server can start on this node, for these reasons, each with its fix; others are ready."""
+
+    host: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NodesPrepared:
+    """These are ready."""
+
+    launcher: str
+    hosts: tuple[str, ...]
+    seconds: float
+    warnings: tuple[str, ...] = ()
+    """What lets servers start all the same, each with its fix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +141,10 @@ class StudyEnded:
 
 
 StudyEvent = (
-    StudyStarted
+    NodesPreparing
+    | NodeNotReady
+    | NodesPrepared
+    | StudyStarted
     | RoundStarted
     | AttemptStarted
     | AttemptWaiting

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from autotuner.driver import StudyDriver
 from autotuner.execution.base import Executor
 from autotuner.planning import Plan, plan
+from autotuner.preparing import prepare_nodes
 from autotuner.progress import StudyEvent
 from autotuner.results.load import StudyResults, load_results
 from autotuner.results.lock import sole_writer
@@ -61,26 +62,46 @@ def run(
         store = ResultStore.create(folder, record_of(planned), resume_changed=resume_changed)
         close_torn_attempts(planned, store)
         past = past_of(planned, store, retry_failed=retry_failed)
-        with stop_requests(store.paths) as wanted, _opened(executor, address) as place:
+        interrupt = interrupt or threading.Event()
+        with (
+            stop_requests(store.paths) as wanted,
+            _opened(executor, address, _quotas(planned)) as place,
+        ):
+            if past.to_do:
+                prepare_nodes(
+                    planned, place, on_event, given_up=lambda: interrupt.is_set() or wanted()
+                )
             StudyDriver(
                 planned,
                 store,
                 place,
                 past,
                 on_event=on_event,
-                interrupt=interrupt or threading.Event(),
+                interrupt=interrupt,
                 stop_requested=wanted,
             ).run()
     return load_results(folder)
 
 
-def _opened(executor: Executor | None, address: str | None) -> AbstractContextManager[Executor]:
+def _opened(
+    executor: Executor | None, address: str | None, quotas: Mapping[str, int]
+) -> AbstractContextManager[Executor]:
     """The caller's executor, which stays open, or a Ray that is left at the end."""
     if executor is not None:
         return nullcontext(executor)
     from autotuner.execution.on_ray import RayExecutor
 
-    return RayExecutor(address)
+    return RayExecutor(address, quotas=quotas)
+
+
+def _quotas(planned: Plan) -> dict[str, int]:
+    """Of a Ray that is started here: nobody has said how much there is, so one server at a time."""
+    quotas: dict[str, int] = {}
+    for footprint in (experiment.footprint for experiment in planned.experiments):
+        if footprint.quota is not None:
+            most = max(quotas.get(footprint.quota, 0), footprint.quota_share)
+            quotas[footprint.quota] = most
+    return quotas
 
 
 def record_of(planned: Plan) -> StudyRecord:

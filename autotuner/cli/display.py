@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from rich.console import Console, Group, RenderableType
@@ -17,7 +17,10 @@ from autotuner.progress import (
     AttemptStarted,
     AttemptWaiting,
     LevelFinished,
+    NodeNotReady,
     NodeSetAside,
+    NodesPrepared,
+    NodesPreparing,
     PhaseEntered,
     RoundStarted,
     SlotFreed,
@@ -42,6 +45,7 @@ __all__ = ["Progress", "output_console", "progress_display"]
 
 _PIPE_WIDTH = 140
 _REASON_CHARS = 120
+_MOST_HOSTS = 4
 
 
 def output_console() -> Console:
@@ -112,6 +116,8 @@ class Progress:
     def lines(self, event: StudyEvent) -> Iterator[str]:
         """What is worth a lasting line."""
         match event:
+            case NodesPreparing() | NodeNotReady() | NodesPrepared():
+                yield from _preparation_lines(event)
             case StudyStarted(plan=plan, reused=reused, given_up=given_up, dashboard=dashboard):
                 levels = plan.levels // len(plan.experiments)
                 baseline = ", the baseline among them" if plan.baseline else ""
@@ -177,6 +183,27 @@ class Progress:
             return f"{tally}, {left} left"
         pace_s = (time.monotonic() - self._started_at) / self._measured_here
         return f"{tally}, {left} left, about {_duration(pace_s * left)} to go"
+
+
+def _preparation_lines(event: NodesPreparing | NodeNotReady | NodesPrepared) -> Iterator[str]:
+    match event:
+        case NodesPreparing(launcher=launcher, hosts=hosts):
+            yield f"preparing {escape(_some(hosts))} for {launcher}; an image may take a while"
+        case NodeNotReady(host=host, reasons=reasons):
+            yield f"[yellow]{host} is not ready[/]: {escape(_flat('; '.join(reasons)))}"
+        case NodesPrepared(hosts=hosts, seconds=seconds, warnings=warnings):
+            yield f"ready after {_duration(seconds)}: {escape(_some(hosts))}"
+            for warning in warnings:
+                yield f"[yellow]warning[/]: {escape(_flat(warning))}"
+
+
+def _some(hosts: Sequence[str]) -> str:
+    """The names, or of many how many they are."""
+    return ", ".join(hosts) if len(hosts) <= _MOST_HOSTS else f"{len(hosts)} nodes"
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _level_line(result: LevelResult) -> str:

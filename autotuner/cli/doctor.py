@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from autotuner.cli.checkup_table import print_checkups
 from autotuner.cli.display import output_console
 from autotuner.cli.study_file import add_launcher_arguments, plan_of
-from autotuner.execution.base import Node
+from autotuner.execution.base import Node, NodeAnswer
+from autotuner.execution.placement import largest_quota, quota_fix
 from autotuner.node.checkup.clock import judge_clock, now_s
 from autotuner.node.checkup.compare import with_differences
 from autotuner.node.checkup.every_check import check_node
@@ -34,13 +36,11 @@ from autotuner.node.checkup.storage import results_folder
 from autotuner.node.facts import host_name
 from autotuner.planning import Plan
 
-if TYPE_CHECKING:  # Ray takes a second to import, and is not needed for this machine alone
-    from autotuner.execution.ray_nodes import NodeAnswer
-
 __all__ = [
     "HELP",
     "NAME",
     "add_arguments",
+    "check",
     "check_nodes",
     "execute",
     "node_names",
@@ -73,12 +73,27 @@ def execute(arguments: argparse.Namespace) -> int:
     planned = None
     if arguments.file is not None:
         planned = plan_of(arguments.file, arguments.launcher, arguments.image)
+    return check(planned, arguments.address, output_console())
+
+
+def check(planned: Plan | None, address: str | None, console: Console) -> int:
+    """Check this machine or the nodes of a cluster, and print what was found.
+
+    Args:
+        planned: Check what it needs as well.
+        address: Ray cluster; None: that of the environment, else this machine alone.
+
+    Returns:
+        The exit status: whether any check has failed.
+
+    Raises:
+        ClusterError: no Ray answers at the address.
+    """
     order = CheckupOrder(
         study=study_needs(planned) if planned is not None else None,
         output=planned.spec.output if planned is not None else _DEFAULT_OUTPUT,
     )
-    address = arguments.address or _address_of_environment()
-    console = output_console()
+    address = address or _address_of_environment()
     checkups: tuple[Checkup, ...]
     if address:
         checkups = _cluster(order, address)
@@ -92,9 +107,17 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def study_needs(planned: Plan) -> StudyNeeds:
-    gpus = [experiment.footprint.reserved_gpus for experiment in planned.experiments]
-    server = planned.experiments[0].server
-    return StudyNeeds(server, planned.spec.bench, least_gpus=min(gpus), most_gpus=max(gpus))
+    footprints = [experiment.footprint for experiment in planned.experiments]
+    gpus = [footprint.reserved_gpus for footprint in footprints]
+    widest = max(planned.experiments, key=lambda experiment: experiment.footprint.gpus)
+    return StudyNeeds(
+        widest.server,
+        planned.spec.bench,
+        least_gpus=min(gpus),
+        most_gpus=max(gpus),
+        footprint=widest.footprint,
+        least_share=min(footprint.quota_share for footprint in footprints),
+    )
 
 
 def _address_of_environment() -> str | None:
@@ -125,7 +148,8 @@ def check_nodes(nodes: Sequence[Node], order: CheckupOrder) -> list[Checkup]:
     from autotuner.execution.ray_nodes import ask_nodes
 
     shared = replace(order, output=None, driver_versions=own_versions())
-    calls = {node: partial(check_node, replace(shared, ray_gpus=node.gpus)) for node in nodes}
+    orders = {n: replace(shared, ray_gpus=n.gpus, ray_quotas=n.quotas) for n in nodes}
+    calls = {node: partial(check_node, one) for node, one in orders.items()}
     findings: dict[Node, tuple[Finding, ...]] = {}
     clocks: dict[Node, Callable[[], float]] = {}
     for answer in ask_nodes(calls, timeout_s=_CHECK_S):
@@ -154,12 +178,23 @@ def _no_answer(problem: str | None) -> Finding:
 
 def room_for_study(study: StudyNeeds | None, nodes: Sequence[Node]) -> list[Finding]:
     """Ray waits for ever for a node that is large enough; a study is refused where none is."""
-    most = max((node.gpus for node in nodes), default=0)
-    if study is None or most >= study.most_gpus:
+    if study is None:
         return []
-    wanted = f"{study.most_gpus} on one node, for the widest experiment"
-    fix = "Add a node with more GPUs, or use smaller parallel sizes."
-    return [failure("GPUs", f"at most {most} on a node", wanted, fix)]
+    findings = []
+    if (most := max((node.gpus for node in nodes), default=0)) < study.most_gpus:
+        fix = "Add a node with more GPUs, or use smaller parallel sizes."
+        findings.append(_too_little("GPUs", most, study.most_gpus, fix))
+    quota, share = study.footprint.quota, study.footprint.quota_share
+    if quota is not None and (most := largest_quota(quota, nodes)) < share:
+        fix = quota_fix(quota, share)
+        fix = f"{fix[0].upper()}{fix[1:]}."
+        findings.append(_too_little(f"Ray resource {quota}", most, share, fix))
+    return findings
+
+
+def _too_little(check: str, most: int, least: int, fix: str) -> Finding:
+    wanted = f"{least} on one node, for the widest experiment"
+    return failure(check, f"at most {most} on a node" if most else "none on any node", wanted, fix)
 
 
 def node_names(nodes: Sequence[Node]) -> dict[Node, str]:

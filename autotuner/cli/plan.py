@@ -1,4 +1,7 @@
-"""Print exactly what `autotuner run` would do: nothing is started."""
+"""Print exactly what `autotuner run` would do: nothing is started.
+
+With --check, what the study needs is then looked for as `autotuner doctor` does.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from autotuner.cli import doctor
+from autotuner.cli.display import output_console
 from autotuner.cli.study_file import add_launcher_arguments, plan_of
 from autotuner.planning import Plan
 from autotuner.spec.experiment import Experiment
@@ -25,12 +30,23 @@ HELP = "show what a study would measure, with every command"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="study file, YAML or JSON")
     add_launcher_arguments(parser)
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="then check this machine, or the nodes of a cluster, for what the study needs",
+    )
+    parser.add_argument(
+        "--address", help="with --check: Ray cluster, e.g. auto; default: RAY_ADDRESS"
+    )
 
 
 def execute(arguments: argparse.Namespace) -> int:
     planned = plan_of(arguments.file, arguments.launcher, arguments.image)
     print_plan(planned, Console(soft_wrap=True))
-    return 0
+    if not (arguments.check or arguments.address):
+        return 0
+    print()
+    return doctor.check(planned, arguments.address, output_console())
 
 
 def print_plan(planned: Plan, console: Console) -> None:

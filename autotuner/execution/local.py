@@ -117,9 +117,10 @@ class _Asked(threading.Thread, Generic[Value]):
 
     def answer(self, timeout_s: float) -> NodeAnswer[Value]:
         """What has come back by now."""
+        if self._answer is not None:
+            return self._answer
         problem = f"no answer within {timeout_s:g} s"
-        none = NodeAnswer[Value](self._node, None, problem, self._sent_s, time.time())
-        return self._answer or none
+        return NodeAnswer(self._node, None, problem, self._sent_s, time.time())
 
 
 class _AttemptThread(threading.Thread):

@@ -628,6 +628,32 @@ def test_a_study_never_gives_up_where_it_is_told_so(study):
     assert len(executor.orders) == 8
 
 
+def no_place_but_for_the_first(order):
+    hangs = order.attempt.experiment.parameters[SEQS] == 1
+    return [] if hangs else [failed(FailureKind.UNSCHEDULABLE, Phase.SERVER_START)]
+
+
+def test_pods_that_find_no_place_stop_no_study_while_one_runs_that_may_have_it(study):
+    tiny = study({SEQS: list(range(1, 9))}, gpus=1)
+    executor = Scripted(no_place_but_for_the_first)
+    executor.before_poll = lambda: executor.queue or tiny.interrupt.set()
+    tiny.run(executor)
+    assert len(executor.orders) == 1 + 7 * 2
+    assert tiny.told[-1].stopped is None
+
+
+def test_a_study_of_pods_that_find_no_place_stops_though_their_next_attempts_run(
+    study, monkeypatch
+):
+    monkeypatch.setattr(running_module, "_ONE_GO_S", 0.0)  # the script takes no time at all
+    tiny = study({SEQS: list(range(1, 21))}, gpus=1)
+    nowhere = [failed(FailureKind.UNSCHEDULABLE, Phase.SERVER_START)]
+    executor = Scripted(lambda order: nowhere)
+    tiny.run(executor)
+    assert len(executor.orders) < 20
+    assert "unschedulable at server start" in tiny.told[-1].stopped
+
+
 def with_fault(order):
     *events, end = completed(order)
     return [*events, AttemptEnded(end.outcome, end.facts, end.logs, FAULT)]

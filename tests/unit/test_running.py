@@ -1,5 +1,7 @@
 """What the driver may conclude of an attempt from the time that has passed."""
 
+from dataclasses import replace
+
 import pytest
 
 from autotuner.execution.base import Node, Slot
@@ -84,3 +86,9 @@ def test_an_attempt_alone_on_its_node_has_no_neighbours(running):
     running.see_neighbours(0, BEGUN)
     running.enter(Phase.LOAD, BEGUN)
     assert running.neighbours_mean(BEGUN + 5.0) == 0.0
+
+
+@pytest.mark.parametrize(("earlier_s", "said"), [(3600.0, True), (-4.0, True), (-6.0, False)])
+def test_attempts_of_one_go_began_no_later_than_each_other(running, earlier_s, said):
+    other = replace(running, submitted_at=SUBMITTED + earlier_s)
+    assert running.began_no_later_than(other) is said

@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
@@ -11,6 +12,14 @@ from autotuner.results.lock import sole_writer
 from autotuner.study import run
 
 SEQS = "max-num-seqs"
+
+
+def with_quota(planned):
+    """As if its servers ran elsewhere."""
+    experiments = tuple(
+        replace(one, footprint=replace(one.footprint, quota="pods")) for one in planned.experiments
+    )
+    return replace(planned, experiments=experiments)
 
 
 @pytest.fixture
@@ -90,8 +99,8 @@ def ray_executors(monkeypatch):
     opened = []
 
     class InPlaceOfRay(LocalExecutor):
-        def __init__(self, address):
-            super().__init__()
+        def __init__(self, address, *, quotas):
+            super().__init__(quotas=quotas)
             self.address, self.closed = address, False
             opened.append(self)
 
@@ -112,6 +121,24 @@ def test_without_an_executor_ray_is_used_and_closed(make_spec, ray_executors, ad
     assert executor.address == address
     assert executor.closed
     assert list(results.experiments["outcome"]) == ["completed"]
+
+
+@pytest.mark.parametrize(("gpus", "share"), [(0, 1), (4, 4)])
+def test_a_ray_that_is_started_here_gets_the_quota_of_the_widest_server(
+    make_spec, ray_executors, monkeypatch, gpus, share
+):
+    """So that one of them runs at a time."""
+    planned = with_quota(plan(make_spec({SEQS: [4, 8]}, gpus=gpus)))
+    run(planned)
+    (executor,) = ray_executors
+    assert executor.nodes()[0].quotas == {"pods": share}
+
+
+def test_without_the_quota_nothing_starts_and_it_is_said_how_to_get_it(make_spec, local):
+    with pytest.raises(
+        ClusterError, match=r"needs 1 of the Ray resource pods .*has none.*ray start"
+    ):
+        run(with_quota(plan(make_spec())), executor=local)
 
 
 def test_ray_is_closed_when_the_study_fails(make_spec, ray_executors):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from autotuner.node.checkup import gpus, kernel, orphans, software, storage, worker
+from autotuner.node.checkup import gpus, kernel, launching, orphans, software, storage, worker
 from autotuner.node.checkup.finding import Checkup, CheckupOrder, Finding, warning
 from autotuner.node.facts import host_name
 
@@ -27,6 +27,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("versions", software.versions),
     ("engine", software.engine),
     ("model", software.model_files),
+    ("launcher", launching.launcher),
     ("load generator", software.load_tool),
     ("GPUs", gpus.gpus),
 )

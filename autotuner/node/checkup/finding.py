@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from autotuner.spec.server import ServerConfig
+from autotuner.spec.server import Footprint, ServerConfig
 from autotuner.spec.study import BenchConfig
 
 __all__ = [
@@ -76,10 +77,15 @@ class StudyNeeds:
     """What the experiments of a study ask of a node."""
 
     server: ServerConfig
+    """Of the widest experiment."""
     bench: BenchConfig
     least_gpus: int
     """GPUs of the narrowest experiment: a node with fewer is never used."""
     most_gpus: int
+    footprint: Footprint = field(default_factory=lambda: Footprint(0))
+    """Of the widest experiment."""
+    least_share: int = 0
+    """Of the footprint's quota, for the narrowest experiment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,8 @@ class CheckupOrder:
 
     ray_gpus: int | None = None
     """GPUs that Ray counts on the node; None: there is no Ray yet."""
+    ray_quotas: Mapping[str, int] = field(default_factory=dict)
+    """Custom resources that Ray gives out on the node."""
     study: StudyNeeds | None = None
     output: Path | None = None
     """Results folder, where the driver runs on this node."""

@@ -64,6 +64,8 @@ def unused_by_study(order: CheckupOrder) -> bool:
     """Whether no experiment of the study can be placed here, so that it needs no programs."""
     if order.study is None or order.ray_gpus is None:
         return False
+    if (quota := order.study.footprint.quota) is not None:
+        return order.ray_quotas.get(quota, 0) < order.study.least_share
     return order.ray_gpus < order.study.least_gpus
 
 
@@ -73,10 +75,16 @@ def engine(order: CheckupOrder) -> Iterator[Finding]:
             found = shutil.which(program, path=clean_environment().get("PATH"))
             yield good(f"engine {program}", found or "not on PATH")
     elif unused_by_study(order):
-        least = order.study.least_gpus
-        yield good("study", f"no experiment fits: {order.ray_gpus} GPUs, the least is {least}")
+        yield good("study", _why_unused(order, order.study))
     elif order.study.server.launch is None:  # else it is the launcher's to look
         yield _engine_of(order.study.server)
+
+
+def _why_unused(order: CheckupOrder, study: StudyNeeds) -> str:
+    least, has = study.least_gpus, f"{order.ray_gpus} GPUs"
+    if (quota := study.footprint.quota) is not None:
+        least, has = study.least_share, f"{order.ray_quotas.get(quota, 0)} of {quota}"
+    return f"no experiment fits: {has}, the least is {least}"
 
 
 def _engine_of(server: ServerConfig) -> Finding:

@@ -15,7 +15,15 @@ from autotuner.cli.display import Progress, progress_display
 from autotuner.cli.run import exit_status
 from autotuner.cli.tables import print_failures, print_ranking, print_timings
 from autotuner.execution.local import LocalExecutor
-from autotuner.progress import AttemptFinished, AttemptStarted, AttemptWaiting, StudyEvent
+from autotuner.progress import (
+    AttemptFinished,
+    AttemptStarted,
+    AttemptWaiting,
+    NodeNotReady,
+    NodesPrepared,
+    NodesPreparing,
+    StudyEvent,
+)
 from autotuner.spec.experiment import Cancelled
 from autotuner.spec.objective import Constraint
 
@@ -177,3 +185,20 @@ def test_timings_have_a_column_for_every_phase(shown: Shown) -> None:
     text = printed(print_timings, shown.results)
     for word in ("actor", "server", "warmup", "load", "overhead", "stop"):
         assert word in text
+
+
+def test_the_preparation_of_nodes_is_a_line_for_each_thing_worth_one() -> None:
+    text = displayed(
+        [
+            NodesPreparing("docker", ("a", "b", "c", "d", "e")),
+            NodeNotReady("a", ("daemon: no\nanswer. Start it.", "image: absent. Pull it.")),
+            NodesPrepared("docker", ("b", "c"), 240.0, ("runtime [old]. Upgrade it.",)),
+        ],
+        terminal=False,
+    )
+    assert [line.split("  ", 1)[1] for line in text.splitlines()] == [
+        "preparing 5 nodes for docker; an image may take a while",
+        "a is not ready: daemon: no answer. Start it.; image: absent. Pull it.",
+        "ready after 4 min: b, c",
+        "warning: runtime [old]. Upgrade it.",
+    ]

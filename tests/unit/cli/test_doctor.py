@@ -5,14 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from autotuner.cli import doctor
 from autotuner.cli.main import main
+from autotuner.cli.study_file import plan_of
 from autotuner.execution.base import Node
-from autotuner.node.checkup.finding import Checkup, CheckupOrder, failure, good, warning
+from autotuner.node.checkup.finding import (
+    Checkup,
+    CheckupOrder,
+    Finding,
+    failure,
+    good,
+    warning,
+)
 
 STUDY = """
 study: tiny
@@ -28,6 +37,9 @@ order: plan
 bench: closed-loop
 resources: {gpus: 4}
 """
+
+
+DEAD = failure("daemon", "no answer", "ready", "Start it.")
 
 
 @pytest.fixture(autouse=True)
@@ -121,13 +133,66 @@ def nodes(*gpus: int) -> Sequence[Node]:
 
 
 def test_a_study_that_no_node_can_hold_is_a_failure_of_the_cluster(study: Path) -> None:
-    from autotuner.cli.study_file import plan_of
-
     needs = doctor.study_needs(plan_of(study))
     assert doctor.room_for_study(needs, nodes(0, 4)) == []
     (finding,) = doctor.room_for_study(needs, nodes(2, 2))
     assert finding.read == "at most 2 on a node"
     assert doctor.room_for_study(None, nodes(0)) == []
+
+
+def test_a_study_of_which_no_node_has_the_quota_is_a_failure_of_the_cluster(study: Path) -> None:
+    planned = plan_of(study)
+    quotad = [replace(e, footprint=replace(e.footprint, quota="pods")) for e in planned.experiments]
+    needs = doctor.study_needs(replace(planned, experiments=tuple(quotad)))
+    assert (needs.least_gpus, needs.most_gpus, needs.least_share) == (0, 0, 4)
+    without, little, enough = (
+        [Node("a" * 8, "host", 0, 8, quotas=quotas)] for quotas in ({}, {"pods": 2}, {"pods": 4})
+    )
+    assert doctor.room_for_study(needs, enough) == []
+    (finding,) = doctor.room_for_study(needs, without)
+    assert (finding.check, finding.read) == ("Ray resource pods", "none on any node")
+    assert "`ray start --resources '{\"pods\": 4}'`" in finding.fix
+    (finding,) = doctor.room_for_study(needs, little)
+    assert finding.read == "at most 2 on a node"
+
+
+def test_the_needs_are_those_of_the_widest_server(study: Path) -> None:
+    study.write_text(STUDY.replace("max-num-seqs: [1]", "max-num-seqs: [1, 2]"))
+    planned = plan_of(study)
+    narrow, wide = planned.experiments
+    narrow = replace(narrow, footprint=replace(narrow.footprint, gpus_per_node=1))
+    needs = doctor.study_needs(replace(planned, experiments=(narrow, wide)))
+    assert needs.server == wide.server
+    assert needs.footprint == wide.footprint
+    assert (needs.least_gpus, needs.most_gpus) == (1, 4)
+
+
+@pytest.mark.parametrize(("finding", "status"), [(good("a", "1"), 0), (DEAD, 2)])
+def test_plan_with_check_prints_the_plan_and_then_what_doctor_finds(
+    finding: Finding,
+    status: int,
+    study: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(doctor, "check_node", lambda order: Checkup("here", (finding,)))
+    assert main(["plan", str(study), "--check"]) == status
+    text = capsys.readouterr().out
+    assert text.index("study tiny") < text.index("this machine, here")
+
+
+def test_plan_without_check_checks_nothing(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "check_node", None)
+    assert main(["plan", str(study)]) == 0
+
+
+def test_plan_with_an_address_checks_the_cluster(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", str(study), "--address", "127.0.0.1:9"]) == 1
+    printed = capsys.readouterr()
+    assert "study tiny" in printed.out
+    assert "no Ray at '127.0.0.1:9'" in printed.err
 
 
 def test_nodes_on_one_host_are_told_apart() -> None:

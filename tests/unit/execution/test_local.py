@@ -127,3 +127,39 @@ def test_another_attempt_may_follow_on_the_same_slot(held, stuck, make_order):
     held.read(SlotCleared)
     following = Submitted(held.executor, make_order(gpus=1))
     assert following.read(AttemptEnded).slot_fault is None
+
+
+class TestAskNodes:
+    @pytest.fixture
+    def local(self):
+        with LocalExecutor(cpus=1) as executor:
+            yield executor
+
+    def ask(self, local, call, *, timeout_s=3600.0, **options):
+        (node,) = local.nodes()
+        (answer,) = local.ask_nodes({node: call}, timeout_s=timeout_s, **options)
+        assert answer.node is node
+        assert answer.sent_s <= answer.received_s
+        return answer
+
+    def test_a_call_answers_with_its_value(self, local):
+        answer = self.ask(local, lambda: 7)
+        assert (answer.value, answer.problem) == (7, None)
+
+    def test_a_call_that_raises_has_a_problem(self, local):
+        answer = self.ask(local, lambda: {}["no such thing"])
+        assert (answer.value, answer.problem) == (None, "KeyError: 'no such thing'")
+
+    @pytest.mark.parametrize("limit", [{"timeout_s": 0.2}, {"given_up": lambda: True}])
+    def test_what_does_not_answer_is_given_up(self, local, limit):
+        ends = threading.Event()
+        answer = self.ask(local, ends.wait, **limit)
+        ends.set()
+        assert answer.value is None
+        assert answer.problem.startswith("no answer within")
+
+
+def test_a_node_here_has_the_quotas_it_is_given():
+    with LocalExecutor(quotas={"pods": 3}) as executor:
+        (node,) = executor.nodes()
+    assert node.quotas == {"pods": 3}

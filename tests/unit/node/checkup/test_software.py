@@ -12,7 +12,7 @@ from autotuner.bench.genai_bench import GenaiBench
 from autotuner.errors import LaunchError
 from autotuner.node.checkup import software
 from autotuner.node.checkup.finding import CheckupOrder, StudyNeeds, Verdict
-from autotuner.spec.server import Model, ServerConfig
+from autotuner.spec.server import Footprint, Model, ServerConfig
 from autotuner.spec.study import BenchConfig
 from autotuner.version import __version__
 
@@ -126,3 +126,13 @@ def test_versions_are_compared_with_the_drivers() -> None:
     (differs,) = software.versions(other)
     assert differs.verdict is Verdict.WARNING
     assert "version of pyarrow" in differs.fix
+
+
+def test_a_node_without_the_quota_is_not_asked_for_its_programs() -> None:
+    plain = order(custom("no-such-server"), ray_gpus=8)
+    assert plain.study is not None
+    study = replace(plain.study, footprint=Footprint(2, quota="pods"), least_gpus=0, least_share=2)
+    (finding,) = software.engine(replace(plain, study=study))
+    assert finding.read == "no experiment fits: 0 of pods, the least is 2"
+    (finding,) = software.engine(replace(plain, study=study, ray_quotas={"pods": 2}))
+    assert finding.verdict is Verdict.FAILURE
