@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["ApiFault", "already_exists", "bad_request", "conflict", "gone", "invalid", "not_found"]
+from kubernetes_double.kinds import Kind
+
+__all__ = [
+    "ApiFault",
+    "Cause",
+    "already_exists",
+    "bad_request",
+    "conflict",
+    "forbidden",
+    "gone",
+    "invalid",
+    "not_found",
+    "success",
+]
 
 _REASONS = {
     400: "BadRequest",
@@ -22,6 +35,14 @@ _REASONS = {
     503: "ServiceUnavailable",
     504: "Timeout",
 }
+
+
+class Cause(NamedTuple):
+    """One thing that is wrong with an object."""
+
+    field: str
+    why: str
+    reason: str
 
 
 class ApiFault(Exception):  # noqa: N818 - an answer of the server, no error of ours
@@ -56,20 +77,39 @@ class ApiFault(Exception):  # noqa: N818 - an answer of the server, no error of 
         return found
 
 
-def not_found(resource: str, name: str) -> ApiFault:
-    return ApiFault(404, f'{resource} "{name}" not found', details={"name": name})
+def _details(kind: Kind, name: str) -> dict[str, Any]:
+    return {"name": name, **({"group": kind.group} if kind.group else {}), "kind": kind.plural}
 
 
-def already_exists(resource: str, name: str) -> ApiFault:
-    return ApiFault(409, f'{resource} "{name}" already exists', "AlreadyExists", {"name": name})
+def success(kind: Kind, name: str, uid: str) -> dict[str, Any]:
+    """What a deletion answers that left nothing behind."""
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": {**_details(kind, name), "uid": uid},
+    }
 
 
-def conflict(resource: str, name: str) -> ApiFault:
+def not_found(kind: Kind, name: str) -> ApiFault:
+    return ApiFault(404, f'{kind.resource} "{name}" not found', details=_details(kind, name))
+
+
+def already_exists(kind: Kind, name: str) -> ApiFault:
+    message = f'{kind.resource} "{name}" already exists'
+    return ApiFault(409, message, "AlreadyExists", _details(kind, name))
+
+
+def conflict(kind: Kind, name: str, why: str = "") -> ApiFault:
+    why = why or (
+        "the object has been modified; please apply your changes to the latest version "
+        "and try again"
+    )
     return ApiFault(
         409,
-        f'Operation cannot be fulfilled on {resource} "{name}": the object has been modified; '
-        "please apply your changes to the latest version and try again",
-        details={"name": name},
+        f'Operation cannot be fulfilled on {kind.resource} "{name}": {why}',
+        details=_details(kind, name),
     )
 
 
@@ -81,13 +121,25 @@ def gone(asked: int, oldest: int) -> ApiFault:
     return ApiFault(410, f"too old resource version: {asked} ({oldest})")
 
 
-def invalid(kind: str, name: str, causes: Sequence[tuple[str, str]]) -> ApiFault:
-    """``causes``: field, and what is wrong with it."""
-    told = ", ".join(f"{field}: {why}" for field, why in causes)
+def forbidden(kind: Kind, verb: str, resource: str, namespace: str, name: str) -> ApiFault:
+    where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
+    named = f'{kind.resource} "{name}"' if name else kind.resource
+    return ApiFault(
+        403,
+        f'{named} is forbidden: User "tester" cannot {verb} resource "{resource}" '
+        f'in API group "{kind.group}" {where}',
+        details=_details(kind, name),
+    )
+
+
+def invalid(kind: Kind, name: str, causes: Sequence[Cause]) -> ApiFault:
+    told = ", ".join(f"{cause.field}: {cause.why}" for cause in causes)
     many = f"[{told}]" if len(causes) > 1 else told
     details = {
-        "name": name,
-        "kind": kind,
-        "causes": [{"field": field, "message": why} for field, why in causes],
+        **_details(kind, name),
+        "kind": kind.name,
+        "causes": [
+            {"reason": cause.reason, "message": cause.why, "field": cause.field} for cause in causes
+        ],
     }
-    return ApiFault(422, f'{kind} "{name}" is invalid: {many}', details=details)
+    return ApiFault(422, f'{kind.full_name} "{name}" is invalid: {many}', details=details)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["BUILT_IN", "Kind"]
+__all__ = ["BUILT_IN", "CRD", "CUSTOM", "Kind", "kind_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Kind:
     namespaced: bool = True
     status: bool = False
     """Whether ``/status`` is a subresource that alone changes the status."""
+    generations: bool = False
+    """Whether the server counts the changes of the spec."""
 
     @property
     def api_version(self) -> str:
@@ -31,9 +34,52 @@ class Kind:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
+    def full_name(self) -> str:
+        """As messages about invalid objects name it, such as ``InferenceService.ome.io``."""
+        return f"{self.name}.{self.group}" if self.group else self.name
+
+    @property
     def custom(self) -> bool:
         return "." in self.group and not self.group.endswith(".k8s.io")
 
+    def path(self, namespace: str = "") -> str:
+        """Path of the collection."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        return (
+            f"{root}/namespaces/{namespace}/{self.plural}"
+            if namespace
+            else root + "/" + self.plural
+        )
+
+    def described(self) -> dict[str, Any]:
+        """The entry in a list of the resources that a group has."""
+        return {
+            "name": self.plural,
+            "singularName": self.name.lower(),
+            "namespaced": self.namespaced,
+            "kind": self.name,
+            "verbs": [
+                "create",
+                "delete",
+                "deletecollection",
+                "get",
+                "list",
+                "patch",
+                "update",
+                "watch",
+            ],
+        }
+
+
+CRD = Kind(
+    "apiextensions.k8s.io",
+    "v1",
+    "customresourcedefinitions",
+    "CustomResourceDefinition",
+    namespaced=False,
+    status=True,
+    generations=True,
+)
 
 BUILT_IN = (
     Kind("", "v1", "pods", "Pod", status=True),
@@ -44,5 +90,27 @@ BUILT_IN = (
     Kind("", "v1", "configmaps", "ConfigMap"),
     Kind("", "v1", "namespaces", "Namespace", namespaced=False, status=True),
     Kind("", "v1", "nodes", "Node", namespaced=False, status=True),
-    Kind("batch", "v1", "jobs", "Job", status=True),
+    Kind("batch", "v1", "jobs", "Job", status=True, generations=True),
+    Kind("coordination.k8s.io", "v1", "leases", "Lease"),
+    CRD,
 )
+
+
+def _ome(plural: str, name: str, *, namespaced: bool = True, status: bool = True) -> Kind:
+    return Kind("ome.io", "v1beta1", plural, name, namespaced, status, generations=True)
+
+
+CUSTOM = (
+    _ome("inferenceservices", "InferenceService"),
+    _ome("benchmarkjobs", "BenchmarkJob"),
+    _ome("servingruntimes", "ServingRuntime", status=False),
+    _ome("clusterservingruntimes", "ClusterServingRuntime", namespaced=False, status=False),
+    _ome("basemodels", "BaseModel"),
+    _ome("clusterbasemodels", "ClusterBaseModel", namespaced=False),
+)
+"""The kinds of OME, which a cluster without OME lacks."""
+
+
+def kind_of(plural: str) -> Kind:
+    """By the plural alone, which no two kinds here share."""
+    return next(kind for kind in (*BUILT_IN, *CUSTOM) if kind.plural == plural)
