@@ -27,6 +27,7 @@ def provenance_section(subject: Subject) -> Markup:
         ("load generator", _versions(attempts, "bench", "bench_version")),
         ("model", _distinct(attempts, "model")),
         ("launcher", _distinct(attempts, "launcher")),
+        *_image(attempts),
         ("niceness of the servers", _distinct(attempts, "nice")),
         ("levels", _levels(subject)),
         ("order", _order(subject)),
@@ -46,6 +47,13 @@ def provenance_section(subject: Subject) -> Markup:
             ),
         ]
     )
+
+
+def _image(attempts: pd.DataFrame) -> list[tuple[str, str]]:
+    """Only of servers that had one: what they are is no question elsewhere."""
+    if attempts["image"].isna().all():
+        return []
+    return [("image", _versions(attempts, "image", "image_id"))]
 
 
 def _period(attempts: pd.DataFrame) -> str:

@@ -27,3 +27,13 @@ def test_a_version_that_nobody_knows_is_called_unknown(subject: Subject) -> None
     attempts = subject.attempts.assign(engine_version=None)
     text = provenance_section(Subject(replace(subject.results, attempts=attempts), ()))
     assert "sim (version unknown)" in text
+
+
+def test_images_of_containers_are_named_with_what_they_were(subject: Subject) -> None:
+    attempts = subject.attempts.assign(image="vllm:v1", image_id="sha256:12ab")
+    text = provenance_section(Subject(replace(subject.results, attempts=attempts), ()))
+    assert "vllm:v1 sha256:12ab" in text
+
+
+def test_a_study_without_containers_has_no_word_of_images(subject: Subject) -> None:
+    assert "image" not in provenance_section(subject)
