@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from autotuner.results.levels import RequestRecord
+from autotuner.spec.launching import LaunchSettings
+from autotuner.spec.study import BenchmarkJobSettings
 from autotuner.spec.workload import Level, Workload
+from autotuner.supervision.lease import Lease
 
 __all__ = ["LevelLoad", "LoadContext", "LoadGenerator", "Target"]
 
@@ -45,6 +48,11 @@ class LoadContext:
     """Processes that send the requests, where the load generator can have several; 0: its own."""
     should_stop: Callable[[], str | None] = field(default=lambda: None)
     """Asked a few times a second: a reason to end now (the server died), or None."""
+    lease: Lease | None = None
+    """Of the attempt, for a load generator that makes something outside of this node."""
+    launch: LaunchSettings | None = None
+    """How the server was brought up."""
+    benchmark_job: BenchmarkJobSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,9 @@ class LevelLoad:
     """Given up because the server, though under load, sent no token to anyone for so long."""
     client_cpu_s: tuple[float, ...] = ()
     """CPU seconds that each process which sent requests used during the level; empty: unknown."""
+    duration_s: float | None = None
+    """Length of the level, by a load generator whose records have no times; it leaves out requests
+    that were cut."""
 
 
 class LoadGenerator(ABC):

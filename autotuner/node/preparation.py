@@ -89,6 +89,9 @@ class Preparation:
             cpus=self.order.attempt.experiment.footprint.cpus.load,
             executable=self.order.bench.executable,
             workers=self.order.bench.workers,
+            lease=self.lease,
+            launch=config.launch,
+            benchmark_job=self.order.bench.benchmark_job,
         )
 
     def target(self, url: str) -> Target:
@@ -117,6 +120,7 @@ class Preparation:
             max_error_rate=workload.max_error_rate,
             simulated=self.engine.simulated,
             client_cpu_s=load.client_cpu_s,
+            duration_s=load.duration_s,
         )
 
     def _masked(self, record: RequestRecord) -> RequestRecord:

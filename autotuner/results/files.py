@@ -124,9 +124,14 @@ def _reads(own: pa.Schema, schema: pa.Schema) -> bool:
     if version not in {str(number).encode() for number in READABLE_VERSIONS}:
         return False
     if version == (schema.metadata or {}).get(VERSION_KEY):
-        return bool(own.equals(schema))
+        return _columns(own) == _columns(schema)
     older = [field for field in schema if field.name not in ADDED_COLUMNS]
-    return bool(own.equals(pa.schema(older)))
+    return _columns(own) == _columns(older)
+
+
+def _columns(fields: Iterable[pa.Field]) -> list[tuple[str, pa.DataType]]:
+    # Whether a column may have nulls is a promise of its writer, which older ones gave for more.
+    return [(field.name, field.type) for field in fields]
 
 
 def result_files(folder: Path) -> list[Path]:

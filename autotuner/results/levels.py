@@ -64,10 +64,10 @@ class RequestRecord:
     """
 
     request_index: int
-    """Order of start within the level, from 0."""
+    """Order of start within the level, from 0; of end, where no start is known."""
     status: RequestStatus
-    started_s: float
-    """Seconds since the level's first request start."""
+    started_s: float | None
+    """Seconds since the level's first request start; None where nobody recorded it."""
     ttft_s: float | None = None
     tpot_s: float | None = None
     """None: computed from the other fields, see `tpot_s`."""
@@ -115,6 +115,7 @@ def level_result(
     simulated: bool,
     max_error_rate: float = 0.0,
     client_cpu_s: Sequence[float] = (),
+    duration_s: float | None = None,
 ) -> LevelResult:
     """Build the rows of a level that was loaded.
 
@@ -126,11 +127,12 @@ def level_result(
         failure: One sentence by whoever ran the level, or None.
         client_cpu_s: CPU seconds of each process of the load generator during the level; empty
             where unknown.
+        duration_s: Length of the level, where the records have no times; see `summarize`.
     """
     keys = _keys(level, attempt)
     rows = [keys | _request_row(record) for record in records]
     requests = table_of(rows, REQUESTS)
-    numbers = summarize(requests, gpus=gpus, client_cpu_s=client_cpu_s)
+    numbers = summarize(requests, gpus=gpus, client_cpu_s=client_cpu_s, duration_s=duration_s)
     error_rate = numbers["error_rate"]
     reason = failure
     if reason is None and not numbers["requests_completed"]:
@@ -222,6 +224,8 @@ def _ended_s(record: RequestRecord) -> float | None:
     if ended_s is not None or record.status == RequestStatus.CUT:
         return ended_s
     latency_s = _finite(record.e2e_latency_s)
+    if record.started_s is None:
+        return None
     if latency_s is None:
         return record.started_s if record.status == RequestStatus.FAILED else None
     return record.started_s + latency_s

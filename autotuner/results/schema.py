@@ -59,7 +59,7 @@ REQUESTS = pa.schema(
         *_LEVEL,
         pa.field("request_index", pa.int32(), nullable=False),
         pa.field("status", pa.string(), nullable=False),
-        pa.field("started_s", pa.float64(), nullable=False),
+        pa.field("started_s", pa.float64()),
         pa.field("ended_s", pa.float64()),
         pa.field("ttft_s", pa.float64()),
         pa.field("tpot_s", pa.float64()),
@@ -76,12 +76,13 @@ REQUESTS = pa.schema(
         pa.field("error_message", pa.string()),
     ]
 )
-"""One row per request, in order of start within its level.
+"""One row per request, in order of start within its level; of end, where no start is known.
 
 ``status`` is ``completed``, ``failed`` or ``cut`` (still in flight when the level ended).
-``started_s`` and ``ended_s`` count from the level's first request start. ``ended_s`` of a cut
-request is when it was cut, null where nobody recorded it; of a failed one whose end nobody
-recorded it is a lower bound. Latencies and token counts are null unless completed.
+``started_s`` and ``ended_s`` count from the level's first request start, and are null where the
+load generator keeps no times. ``ended_s`` of a cut request is when it was cut, null where nobody
+recorded it; of a failed one whose end nobody recorded it is a lower bound. Latencies and token
+counts are null unless completed.
 ``tpot_s = (e2e_latency_s - ttft_s) / (output_tokens - 1)``, null below 2 output tokens.
 ``itl_s`` are the gaps between the arrivals of one chunk with text and the next, null where nobody
 listened. ``output_chunks`` counts these chunks, also those that a cut request had received.
@@ -124,9 +125,11 @@ LEVELS = pa.schema(
 """One row per expected level of an attempt, measured or not.
 
 ``status`` is ``ok``, ``failed`` or ``not_measured``; ``reason`` is null when ok.
-``duration_s`` runs from the first request start to the last end of any request. ``requests``
-counts completed and failed ones, ``error_rate`` is failed / requests. ``requests_short`` counts
-completed ones with fewer output tokens than asked for, null where no limit is known.
+``duration_s`` runs from the first request start to the last end of any request; where the load
+generator keeps no times of requests, it is the length of the level that it tells, and nothing is
+known of cut requests: their columns are null, and throughputs are lower bounds. ``requests`` counts
+completed and failed ones, ``error_rate`` is failed / requests. ``requests_short`` counts completed
+ones with fewer output tokens than asked for, null where no limit is known.
 
 Throughputs are over ``duration_s``, of the tokens of completed requests and of what cut ones had
 received: ``output_tokens_cut``, their chunks times the tokens per chunk of the completed ones, and

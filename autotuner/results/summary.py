@@ -25,7 +25,11 @@ _FEWEST_FOR_A_MEAN = 2
 
 
 def summarize(
-    requests: pa.Table, *, gpus: int, client_cpu_s: Sequence[float] = ()
+    requests: pa.Table,
+    *,
+    gpus: int,
+    client_cpu_s: Sequence[float] = (),
+    duration_s: float | None = None,
 ) -> dict[str, Number]:
     """Counts, rates, throughputs and latency statistics of one level.
 
@@ -34,6 +38,9 @@ def summarize(
         gpus: GPUs of the server; with 0 the throughput per GPU is None.
         client_cpu_s: CPU seconds that each process of the load generator used in the level;
             empty where unknown.
+        duration_s: How long the level was, told by a load generator that keeps no times of
+            requests and leaves out those that were cut. Of these nothing is known then, and
+            throughputs are lower bounds. None: it follows from the requests' times.
 
     Failed requests enter neither throughput nor latencies. Cut ones enter the throughput, where
     it is known what they had received; without them, a server that works on 16 requests at once
@@ -44,14 +51,16 @@ def summarize(
     cut = requests.filter(pc.equal(requests["status"], "cut"))
     failed = requests.num_rows - completed.num_rows - cut.num_rows
     finished = completed.num_rows + failed
-    share = _cut_share(completed, cut)
-    duration_s = _duration_s(requests, completed, with_cut=share is not None)
+    told = duration_s is not None
+    share = None if told else _cut_share(completed, cut)
+    if duration_s is None:
+        duration_s = _duration_s(requests, completed, with_cut=share is not None)
     values: dict[str, Number] = {
         "duration_s": duration_s,
         "requests": finished,
         "requests_completed": completed.num_rows,
         "requests_failed": failed,
-        "requests_cut": cut.num_rows,
+        "requests_cut": None if told else cut.num_rows,
         "requests_short": _short(completed),
         "error_rate": failed / finished if finished else None,
         "input_tokens_mean": _mean(completed["input_tokens"]),
@@ -142,7 +151,7 @@ def _duration_s(requests: pa.Table, completed: pa.Table, *, with_cut: bool) -> f
     ends = requests if with_cut else requests.filter(pc.not_equal(requests["status"], "cut"))
     last_end: float | None = pc.max(ends["ended_s"]).as_py()
     # Without the end of a completed request the level might be longer than it looks.
-    if last_end is None or completed["ended_s"].null_count:
+    if last_end is None or completed["ended_s"].null_count or requests["started_s"].null_count:
         return None
     return max(0.0, last_end - float(pc.min(requests["started_s"]).as_py()))
 

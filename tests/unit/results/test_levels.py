@@ -239,3 +239,11 @@ def test_a_level_that_was_not_measured_has_a_row_with_its_reason_and_no_numbers(
     assert {row[name] for name in numbers} == {None}
     assert result.requests.num_rows == 0
     assert result.requests.schema.equals(REQUESTS)
+
+
+def test_records_without_times_make_rows_without_times(build: Callable[..., LevelResult]) -> None:
+    timeless = RequestRecord(1, RequestStatus.FAILED, None, error_code=500)
+    result = build(completed(started_s=None), timeless, duration_s=5.0)
+    assert result.requests["started_s"].null_count == result.requests["ended_s"].null_count == 2
+    assert result.summary["duration_s"] == 5.0
+    assert result.summary["output_throughput_tok_s"] == 10 / 5

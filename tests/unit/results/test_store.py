@@ -12,7 +12,7 @@ import pytest
 
 from autotuner.errors import OutputError
 from autotuner.results import files
-from autotuner.results.files import read_tables
+from autotuner.results.files import read_files, read_tables
 from autotuner.results.levels import LevelResult, not_measured
 from autotuner.results.schema import (
     ADDED_COLUMNS,
@@ -160,6 +160,20 @@ def test_schema_is_equal_across_files_measured_or_not(
         schemas = [pq.read_schema(path) for path in folder.iterdir()]
         assert len(schemas) == 4
         assert all(schema.equals(schemas[0], check_metadata=True) for schema in schemas)
+
+
+def test_rows_whose_writer_promised_more_columns_without_nulls_are_still_read(
+    store: ResultStore, experiments: tuple[Experiment, ...], write_attempt: Callable[..., Attempt]
+) -> None:
+    attempt = write_attempt(store, experiments[0])
+    path = store.paths.requests_file(attempt.id, 0)
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("started_s")
+    strict = table.schema.set(place, table.schema.field(place).with_nullable(False))
+    pq.write_table(table.cast(strict), path)
+    assert not pq.read_schema(path).field("started_s").nullable
+    schema = file_schema(REQUESTS, store.study.study_id)
+    assert read_files([path], schema).equals(table)
 
 
 def test_pandas_and_arrow_datasets_read_the_folders_directly(

@@ -304,3 +304,28 @@ def test_order_of_rows_changes_nothing(
     order = list(range(table.num_rows))
     shuffler.shuffle(order)
     assert summarize(table.take(order), gpus=2) == summarize(table, gpus=2)
+
+
+def timeless(status: str = "completed", **extra: object) -> dict[str, object]:
+    known = completed(0, 1, **extra) if status == "completed" else failed(0, 1)
+    return {**known, "started_s": None, "ended_s": None}
+
+
+def test_requests_without_times_need_to_be_told_how_long_the_level_was() -> None:
+    table = rows(timeless(), timeless("failed"), timeless())
+    assert summarize(table, gpus=1)["output_throughput_tok_s"] is None
+    numbers = summarize(table, gpus=1, duration_s=40.0)
+    assert numbers["duration_s"] == 40.0
+    assert numbers["output_throughput_tok_s"] == 20 / 40
+    assert numbers["requests_per_s"] == 2 / 40
+    assert numbers["e2e_latency_s_count"] == 2
+
+
+def test_where_the_length_is_told_nothing_is_known_of_requests_that_were_cut() -> None:
+    numbers = summarize(rows(timeless()), gpus=1, duration_s=40.0)
+    assert (numbers["requests_cut"], numbers["output_tokens_cut"]) == (None, None)
+
+
+def test_one_start_that_is_missing_makes_the_duration_unknown() -> None:
+    table = rows(completed(0, 1), {**completed(1, 3), "started_s": None})
+    assert summarize(table, gpus=1)["duration_s"] is None
