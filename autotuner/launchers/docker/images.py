@@ -54,7 +54,9 @@ def image_facts(name: str, image: dict[str, Any]) -> dict[str, object]:
 
     A digest is the same on every node that has pulled the image, an id wherever it was made once.
     """
-    repository = parse_repository_tag(name)[0]
+    repository, tag = parse_repository_tag(name)
+    if "@" in name:
+        return {"image": name, "image_id": tag}
     for digest in image.get("RepoDigests") or ():
         # The registry's name may be left out on either side.
         of, _, identity = str(digest).rpartition("@")

@@ -7,7 +7,9 @@ then, unless the state says otherwise. See `autotuner.launchers.kept`.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import signal
 import sys
 import time
@@ -62,6 +64,7 @@ class Keeper:
         self._interruptible = False
         self._made = False
         """Whether there may be a container."""
+        self._container: str | None = None
 
     def run(self) -> int:
         """Bring the server up, keep it, take it down; its exit status."""
@@ -84,6 +87,7 @@ class Keeper:
             pass
         except (APIError, TimeoutError, *LOST) as error:
             _tell(f"the container may be left: {said(error)}")
+            self._kill()
             return status
         self._note(gone=True)
         return status
@@ -134,7 +138,7 @@ class Keeper:
 
     def _create_and_start(self, client: Any, config: dict[str, Any]) -> str:
         made = client.api.create_container_from_config(config, self._order["name"])
-        container = str(made["Id"])
+        self._container = container = str(made["Id"])
         client.api.start(container)
         found = client.api.inspect_container(container)
         self._note(url=self._url(found), pid=_visible_pid(found))
@@ -190,6 +194,20 @@ class Keeper:
         except APIError as error:  # most likely it has just ended
             _tell(f"while it was stopped: {said(error)}")
 
+    def _kill(self) -> None:
+        """What can be done without a daemon, by whom may: free the devices."""
+        pid, container = self._state.pid, self._container
+        if pid is None or container is None:
+            return
+        with contextlib.suppress(OSError):
+            handle = os.pidfd_open(pid)
+            try:
+                if _is_of(pid, container):  # asked once the process is held: numbers are reused
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+                    _tell("killed its first process, and with it all others")
+            finally:
+                os.close(handle)
+
     def _fail(self, fault: LaunchFault) -> None:
         _tell(fault.message)
         self._note(fault=fault)
@@ -226,12 +244,16 @@ def _removed(name: str) -> LaunchFault:
 
 def _visible_pid(found: dict[str, Any]) -> int | None:
     """The process id of the container's first process, where it means the same to us."""
-    pid = found["State"]["Pid"]
+    pid = int(found["State"]["Pid"])
+    return pid if pid and _is_of(pid, found["Id"]) else None
+
+
+def _is_of(pid: int, container: str) -> bool:
+    """Whether a process of this node is in the container, by the name of its cgroup."""
     try:
-        ours = pid and found["Id"] in Path(f"/proc/{pid}/cgroup").read_text()
+        return container in Path(f"/proc/{pid}/cgroup").read_text()
     except OSError:
-        return None
-    return int(pid) if ours else None
+        return False
 
 
 def _tell(line: str) -> None:

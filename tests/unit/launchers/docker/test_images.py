@@ -74,6 +74,8 @@ def test_a_digest_tells_images_apart_and_an_id_where_there_is_none():
     pulled = {"Id": "sha256:id", "RepoDigests": ["other@sha256:x", "an/image@sha256:digest"]}
     assert image_facts("an/image:1", pulled)["image_id"] == "sha256:digest"
     assert image_facts("docker.io/an/image:1", pulled)["image_id"] == "sha256:digest"
+    pinned = "an/image:1@sha256:pinned"
+    assert image_facts(pinned, pulled)["image_id"] == "sha256:pinned"
     assert image_facts("an/image:1", {"Id": "sha256:id", "RepoDigests": None}) == {
         "image": "an/image:1",
         "image_id": "sha256:id",
