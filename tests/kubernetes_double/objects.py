@@ -10,15 +10,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from kubernetes_double.answers import already_exists, bad_request, conflict, gone, not_found
+from kubernetes_double.answers import already_exists, conflict, gone, not_found
 from kubernetes_double.kinds import Kind
+from kubernetes_double.lifecycle import (
+    KEPT_METADATA,
+    check_identity,
+    content,
+    is_over,
+    period_s,
+    revised,
+)
 
 __all__ = ["Change", "Store", "now"]
 
 Key = tuple[str, str, str]
 """Resource, namespace (empty: of the cluster), name."""
 
-_KEPT_METADATA = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 _WAITS_FOR_DEPENDENTS = "foregroundDeletion"
 
 
@@ -70,20 +77,20 @@ class Store:
                 if self._kinds[key] == kind and namespace in (None, key[1])
             ]
 
-    def create(self, kind: Kind, content: dict[str, Any], *, dry: bool = False) -> dict[str, Any]:
+    def create(self, kind: Kind, asked: dict[str, Any], *, dry: bool = False) -> dict[str, Any]:
         """Raises ApiFault 409 where there is such an object."""
-        made = copy.deepcopy(content)
+        made = copy.deepcopy(asked)
         metadata = made["metadata"]
         if "name" not in metadata:
             metadata["name"] = metadata["generateName"] + uuid.uuid4().hex[:5]
         key = _key(kind, metadata.get("namespace", ""), metadata["name"])
         with self.changed:
             if key in self._objects:
-                raise already_exists(kind.resource, metadata["name"])
-            for given in (*_KEPT_METADATA, "resourceVersion"):
+                raise already_exists(kind, metadata["name"])
+            for given in (*KEPT_METADATA, "resourceVersion"):
                 metadata.pop(given, None)
             metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
-            if "spec" in made:
+            if kind.generations:
                 metadata["generation"] = 1
             if dry:
                 return made
@@ -109,12 +116,12 @@ class Store:
         with self.changed:
             current = self._current(kind, namespace, name)
             edited = edit(copy.deepcopy(current))
-            _check_identity(kind, current, edited)
-            made = _merged(kind, current, edited, status=status)
-            if dry or _content(made) == _content(current):
+            check_identity(kind, current, edited)
+            made = revised(kind, current, edited, status=status)
+            if dry or content(made) == content(current):
                 return copy.deepcopy(made)
             key = _key(kind, namespace, name)
-            if _is_over(made):
+            if is_over(made):
                 self._remove(key, made)
             else:
                 self._put(key, kind, made)
@@ -136,7 +143,7 @@ class Store:
             current = copy.deepcopy(self._current(kind, namespace, name))
             metadata = current["metadata"]
             if uid is not None and uid != metadata["uid"]:
-                raise conflict(kind.resource, name)
+                raise conflict(kind, name)
             if dry:
                 return current, False
             if policy == "Orphan":
@@ -145,15 +152,15 @@ class Store:
             if dependents:
                 finalizers = set(metadata.get("finalizers", [])) | {_WAITS_FOR_DEPENDENTS}
                 metadata["finalizers"] = sorted(finalizers)
-            stays = bool(metadata.get("finalizers")) or _ends_with_grace(kind, current, grace_s)
+            wait_s = period_s(kind, current, grace_s)
+            stays = bool(metadata.get("finalizers")) or wait_s > 0
             key = _key(kind, namespace, name)
             if not stays:
                 self._remove(key, current)
                 return current, True
-            grace_s = _grace_s(kind, current, grace_s)
-            if grace_s < metadata.get("deletionGracePeriodSeconds", grace_s + 1):
+            if wait_s < metadata.get("deletionGracePeriodSeconds", wait_s + 1):
                 metadata.setdefault("deletionTimestamp", now())
-                metadata["deletionGracePeriodSeconds"] = grace_s
+                metadata["deletionGracePeriodSeconds"] = wait_s
                 self._put(key, kind, current)
             self._delete_all(dependents or [], "Foreground")
             self._collect()
@@ -177,7 +184,7 @@ class Store:
         try:
             return self._objects[_key(kind, namespace, name)]
         except KeyError:
-            raise not_found(kind.resource, name) from None
+            raise not_found(kind, name) from None
 
     def _put(self, key: Key, kind: Kind, made: dict[str, Any]) -> None:
         before = self._objects.get(key)
@@ -238,7 +245,7 @@ class Store:
         if self._dependents(made["metadata"]["uid"]):
             return
         made["metadata"]["finalizers"].remove(_WAITS_FOR_DEPENDENTS)
-        if _is_over(made):
+        if is_over(made):
             self._remove(key, made)
         else:
             self._put(key, self._kinds[key], made)
@@ -246,58 +253,3 @@ class Store:
 
 def _key(kind: Kind, namespace: str, name: str) -> Key:
     return (kind.resource, namespace if kind.namespaced else "", name)
-
-
-def _content(made: dict[str, Any]) -> dict[str, Any]:
-    metadata = {name: each for name, each in made["metadata"].items() if name != "resourceVersion"}
-    return {**made, "metadata": metadata}
-
-
-def _check_identity(kind: Kind, current: dict[str, Any], edited: dict[str, Any]) -> None:
-    mine, theirs = current["metadata"], edited["metadata"]
-    for name in ("resourceVersion", "uid"):
-        if theirs.get(name) and theirs[name] != mine[name]:
-            raise conflict(kind.resource, mine["name"])
-    for name in ("name", "namespace"):
-        if theirs.get(name, mine.get(name)) != mine.get(name):
-            raise bad_request(f"the {name} of the object does not match the {name} on the URL")
-
-
-def _merged(
-    kind: Kind, current: dict[str, Any], edited: dict[str, Any], *, status: bool
-) -> dict[str, Any]:
-    if status:
-        return {**copy.deepcopy(current), "status": edited.get("status", {})}
-    made = {name: each for name, each in edited.items() if name != "status" or not kind.status}
-    if kind.status and "status" in current:
-        made["status"] = current["status"]
-    metadata = {**edited["metadata"], "resourceVersion": current["metadata"]["resourceVersion"]}
-    for name in (*_KEPT_METADATA, "name", "namespace", "generation"):
-        metadata.pop(name, None)
-        if name in current["metadata"]:
-            metadata[name] = current["metadata"][name]
-    if "generation" in metadata and edited.get("spec") != current.get("spec"):
-        metadata["generation"] += 1
-    return {**made, "metadata": metadata}
-
-
-def _is_over(made: dict[str, Any]) -> bool:
-    metadata = made["metadata"]
-    ending = metadata.get("deletionTimestamp") is not None
-    return (
-        ending and not metadata.get("finalizers") and not metadata.get("deletionGracePeriodSeconds")
-    )
-
-
-def _grace_s(kind: Kind, current: dict[str, Any], asked_s: int | None) -> int:
-    if kind.name != "Pod":
-        return 0
-    return current["spec"].get("terminationGracePeriodSeconds", 30) if asked_s is None else asked_s
-
-
-def _ends_with_grace(kind: Kind, current: dict[str, Any], asked_s: int | None) -> bool:
-    """A pod on a node is there until its kubelet has ended it and says so."""
-    if kind.name != "Pod" or not current["spec"].get("nodeName"):
-        return False
-    over = current.get("status", {}).get("phase") in ("Succeeded", "Failed")
-    return not over and _grace_s(kind, current, asked_s) > 0

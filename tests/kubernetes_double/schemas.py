@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from kubernetes_double.kinds import BUILT_IN, Kind
 
 __all__ = ["Schema", "full_crds_folder", "kinds_and_schemas"]
@@ -32,7 +31,9 @@ def kinds_and_schemas(upstream: Path | None = None) -> Mapping[Kind, Schema]:
     core = _resolved(_read(_HERE / "core.yaml"))
     found: dict[Kind, Schema] = {}
     for kind in BUILT_IN:
-        found[kind] = _rooted(core["kinds"][kind.name], core["metadata"])
+        found[kind] = _rooted(
+            core["kinds"].get(kind.name, core["kinds"]["Namespace"]), core["metadata"]
+        )
     for folder in (_HERE / "crds", upstream):
         for path in sorted(folder.glob("*.yaml")) if folder else ():
             definition = _read(path)
@@ -59,6 +60,7 @@ def _defined(definition: Mapping[str, Any]) -> tuple[Kind, Schema]:
         spec["names"]["kind"],
         namespaced=spec["scope"] == "Namespaced",
         status="status" in (version.get("subresources") or {}),
+        generations=True,
     )
     return kind, version["schema"]["openAPIV3Schema"]
 
@@ -70,18 +72,14 @@ def _rooted(properties: Schema, metadata: Schema) -> Schema:
 
 
 def _resolved(schema: Any) -> Any:
-    """With the shared parts in their places, in words that JSON Schema knows."""
+    """With the shared parts in their places."""
     if isinstance(schema, list):
         return [_resolved(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
     if set(schema) == {"$ref"}:
         return _part(schema["$ref"])
-    made = {name: _resolved(each) for name, each in schema.items()}
-    if made.get("x-kubernetes-int-or-string") is True:
-        made = {**made, "type": ["integer", "string"]}
-        made.pop("anyOf", None)
-    return made
+    return {name: _resolved(each) for name, each in schema.items()}
 
 
 @functools.cache
