@@ -125,7 +125,7 @@ def _pod_faults(sent: Mapping[str, Any]) -> Iterator[Cause]:
 def _resource_faults(resources: Mapping[str, Any], place: str) -> Iterator[Cause]:
     """Devices cannot be overcommitted: the server wants a limit, and the same request."""
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
-    for name in (limits | requests).keys():
+    for name in {**limits, **requests}:
         if "/" in name and name not in limits:
             yield Cause(
                 f"{place}.limits",
