@@ -10,6 +10,7 @@ from pathlib import Path
 
 from autotuner.driver import StudyDriver
 from autotuner.execution.base import Executor
+from autotuner.launchers.registry import load_launcher
 from autotuner.planning import Plan, plan
 from autotuner.preparing import prepare_nodes
 from autotuner.progress import StudyEvent
@@ -57,6 +58,7 @@ def run(
         UserError: PlanError, OutputError or ClusterError, each with the fix.
     """
     planned = plan(study) if isinstance(study, StudySpec) else study
+    load_launcher(planned.spec.launcher)  # before anything is written
     folder = planned.spec.output if output is None else Path(output)
     with sole_writer(folder):
         store = ResultStore.create(folder, record_of(planned), resume_changed=resume_changed)
