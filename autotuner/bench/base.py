@@ -52,6 +52,8 @@ class LoadContext:
     """Of the attempt, for a load generator that makes something outside of this node."""
     launch: LaunchSettings | None = None
     """How the server was brought up."""
+    gpus: int = 0
+    """Of the server."""
     benchmark_job: BenchmarkJobSettings | None = None
 
 

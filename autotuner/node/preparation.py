@@ -91,6 +91,7 @@ class Preparation:
             workers=self.order.bench.workers,
             lease=self.lease,
             launch=config.launch,
+            gpus=self.order.attempt.experiment.footprint.gpus,
             benchmark_job=self.order.bench.benchmark_job,
         )
 

@@ -1,0 +1,1 @@
+"""genai-bench in the Kubernetes cluster, as an OME BenchmarkJob for each level."""

@@ -1,0 +1,50 @@
+"""What a BenchmarkJob cannot do of what a study may ask for."""
+
+from __future__ import annotations
+
+import re
+
+from autotuner.spec.study import BenchmarkJobSettings
+from autotuner.spec.workload import Workload
+
+__all__ = ["API_KEY_GAP", "gaps"]
+
+API_KEY_GAP = (
+    "genai-bench writes its API key into its log and its results, which a BenchmarkJob leaves in "
+    "the cluster; take the key from the engine's environment, or use the load generator "
+    "genai-bench"
+)
+_SCENARIO = re.compile(r"[DU]\(\d+,\d+\)|[NU]\(\d+,\d+\)/\(\d+,\d+\)")
+"""What both OME's webhook and genai-bench accept of text."""
+
+
+def gaps(workload: Workload, settings: BenchmarkJobSettings) -> list[str]:
+    """Why OME's BenchmarkJob cannot load this workload, one sentence each with the way out.
+
+    Read from OME 0.1.5, whose controller gives genai-bench fewer arguments than a BenchmarkJob
+    has fields, and genai-bench 0.0.5.
+    """
+    found = []
+    if workload.task != "text-to-text":
+        found.append(f"a BenchmarkJob is made for text-to-text here, not for {workload.task}")
+    if workload.dataset is not None:
+        found.append(
+            "OME's controller does not pass `dataset` on to genai-bench; use a scenario, or the "
+            "load generator genai-bench"
+        )
+    elif _SCENARIO.fullmatch(workload.scenario) is None:
+        found.append(
+            f"OME refuses the scenario {workload.scenario}; write one such as D(100,100), "
+            "N(480,240)/(300,150) or U(50,100)/(200,250), without spaces"
+        )
+    if workload.stop.seconds % 60:
+        found.append(
+            f"OME's BenchmarkJob counts in minutes, and a level of {workload.stop.seconds:g} s "
+            "cannot be had; write a multiple of 60"
+        )
+    if settings.gpu_type == "A100":
+        found.append(
+            "genai-bench knows the A100 as A100-40G and A100-80G, of which OME knows neither; "
+            "leave gpu_type out, nothing is measured by it"
+        )
+    return found
