@@ -179,6 +179,7 @@ class Store:
             self._version += 1
             self._oldest = self._version
             self._history.clear()
+            self.changed.notify_all()
 
     def _current(self, kind: Kind, namespace: str, name: str) -> dict[str, Any]:
         try:
