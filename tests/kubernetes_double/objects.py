@@ -53,7 +53,7 @@ class Store:
         self._objects: dict[Key, dict[str, Any]] = {}
         self._kinds: dict[Key, Kind] = {}
         self._history: list[Change] = []
-        self._oldest = 0
+        self._oldest = self._forgotten = 0
         self._version = 100
 
     @property
@@ -166,20 +166,23 @@ class Store:
             self._collect()
             return copy.deepcopy(self._objects.get(key, current)), key not in self._objects
 
-    def since(self, version: int) -> tuple[list[Change], int]:
-        """What changed after a version, and the newest version; raises ApiFault 410."""
+    def since(self, version: int, *, live: bool = False) -> tuple[list[Change], int]:
+        """What changed after a version, and the newest version; raises ApiFault 410.
+
+        ``live``: for a watch that has followed up to that version, and missed nothing.
+        """
         with self.changed:
-            if version < self._oldest:
+            if version < (self._forgotten if live else self._oldest):
                 raise gone(version, self._oldest)
             return [each for each in self._history if each.version > version], self._version
 
     def compact(self) -> None:
-        """Forgets the history: whoever watches from an older version gets 410."""
+        """Forgets the history: who asks for what came after an older version gets 410."""
         with self.changed:
+            self._forgotten = self._version
             self._version += 1
             self._oldest = self._version
             self._history.clear()
-            self.changed.notify_all()
 
     def _current(self, kind: Kind, namespace: str, name: str) -> dict[str, Any]:
         try:

@@ -71,17 +71,19 @@ class Watches:
         with self._store.changed:
             started = self._round
             position = int(asked.version or 0)
-            there = []
-            if not position:
+            there: list[dict[str, Any]] = []
+            live = not position
+            if live:
                 there = self._store.list(asked.kind, asked.namespace)
                 position = self._store.version
         yield from (_event("ADDED", each) for each in there if asked.chooses(each))
         while time.monotonic() < until:
             with self._store.changed:
-                changes, position = self._store.since(position)
+                changes, position = self._store.since(position, live=live)
+                live = True
                 if not changes and self._round == started:
                     self._store.changed.wait(min(_TICK_S, max(0.0, until - time.monotonic())))
-                    changes, position = self._store.since(position)
+                    changes, position = self._store.since(position, live=True)
                 ended = self._how_ended if self._round != started else ""
             if ended == "cut":
                 raise ConnectionAbortedError
