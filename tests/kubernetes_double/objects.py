@@ -21,8 +21,9 @@ from kubernetes_double.lifecycle import (
     revised,
 )
 
-__all__ = ["Change", "Store", "now"]
+__all__ = ["Change", "Object", "Store", "now"]
 
+Object = dict[str, Any]
 Key = tuple[str, str, str]
 """Resource, namespace (empty: of the cluster), name."""
 
