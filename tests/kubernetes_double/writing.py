@@ -50,7 +50,7 @@ class Writing:
 
     def new(self, body: Any) -> Made:
         made = self._named(copy.deepcopy(body))
-        if self._kind.status and self._kind.custom:
+        if self._kind.status:
             made.pop("status", None)
         warnings = self._admitted(made)
         self._note(None, made)
@@ -118,12 +118,11 @@ class Writing:
         if not isinstance(sent, dict):
             raise bad_request("the object provided is unrecognized: it is no object")
         metadata = sent.setdefault("metadata", {})
-        if self._route.name:
-            if metadata.setdefault("name", self._route.name) != self._route.name:
-                raise bad_request(
-                    f"the name of the object ({metadata['name']}) does not match the name on "
-                    f"the URL ({self._route.name})"
-                )
+        if self._route.name and metadata.setdefault("name", self._route.name) != self._route.name:
+            raise bad_request(
+                f"the name of the object ({metadata['name']}) does not match the name on "
+                f"the URL ({self._route.name})"
+            )
         if self._kind.namespaced:
             metadata["namespace"] = metadata.get("namespace") or self._route.namespace
             if metadata["namespace"] != self._route.namespace:
