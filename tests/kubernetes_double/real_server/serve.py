@@ -88,7 +88,7 @@ class Server:
 
     def _is_established(self, name: str) -> bool:
         found = self.request("GET", f"{CRDS}/{name}")
-        conditions = found.get("status", {}).get("conditions", ())
+        conditions = found.get("status", {}).get("conditions") or ()
         return any(
             each["type"] == "Established" and each["status"] == "True" for each in conditions
         )
