@@ -49,6 +49,8 @@ def result_of(load):
     params=[
         pytest.param(name, marks=pytest.mark.genai_bench if name == "genai-bench" else ())
         for name in LOAD_GENERATORS
+        # It loads what OME serves, from within that cluster: see test_benchmark_job.
+        if name != "ome-benchmarkjob"
     ],
 )
 def generator(request):

@@ -11,7 +11,7 @@ __all__ = ["API_KEY_GAP", "gaps"]
 
 API_KEY_GAP = (
     "genai-bench writes its API key into its log and its results, which a BenchmarkJob leaves in "
-    "the cluster; take the key from the engine's environment, or use the load generator "
+    "the cluster; serve without a key, or use the load generator "
     "genai-bench"
 )
 _SCENARIO = re.compile(r"[DU]\(\d+,\d+\)|[NU]\(\d+,\d+\)/\(\d+,\d+\)")
