@@ -76,6 +76,7 @@ class Watches:
             if live:
                 there = self._store.list(asked.kind, asked.namespace)
                 position = self._store.version
+        yield None  # the answer begins at once, whether anything happens or not
         yield from (_event("ADDED", each) for each in there if asked.chooses(each))
         while time.monotonic() < until:
             with self._store.changed:
