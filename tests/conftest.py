@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from dockerd.daemon import Daemon, client_of, private_daemon, why_no_private_daemon
 from dockerd.host_image import make_host_image
+from kubernetes_double.double import KubernetesDouble, kubernetes
 
 from autotuner.execution.base import Executor
 from autotuner.node.events import AttemptOrder
@@ -216,3 +217,10 @@ def docker_daemon() -> Iterator[Daemon]:
         with client_of(daemon.address) as client:
             make_host_image(client)
         yield daemon
+
+
+@pytest.fixture
+def kubernetes_double() -> Iterator[KubernetesDouble]:
+    """An API server of Kubernetes in which nothing happens by itself."""
+    with kubernetes() as double:
+        yield double
