@@ -10,6 +10,7 @@ from autotuner.errors import ClusterError
 from autotuner.execution.base import Executor, Node, NodeAnswer
 from autotuner.execution.placement import fits_some_node
 from autotuner.launchers.base import Readiness
+from autotuner.launchers.registry import load_launcher
 from autotuner.node.checkup.launching import readiness
 from autotuner.planning import Plan
 from autotuner.progress import NodeNotReady, NodesPrepared, NodesPreparing, StudyEvent
@@ -39,10 +40,12 @@ def prepare_nodes(
 
     Raises:
         ClusterError: no node is ready; the message has the reasons and what to do.
+        PlanError: there is no such launcher.
     """
     launcher = plan.spec.launcher
     if launcher == _PROCESS:
         return  # the programs of a node are what they are
+    load_launcher(launcher)
     asked = _asked(plan.experiments, executor.nodes())
     if not asked:
         return  # the driver says what does not fit
@@ -99,7 +102,7 @@ def _warnings(answers: Iterable[NodeAnswer[tuple[Readiness, ...]]]) -> tuple[str
 
 
 def _spoken(one: Readiness) -> str:
-    return f"{one.check}: {one.read}. {one.fix}"
+    return f"{one.check}, {one.read}: {one.fix}"
 
 
 def _none_ready(launcher: str, faults: Mapping[Node, tuple[str, ...]]) -> str:

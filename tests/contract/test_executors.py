@@ -1,7 +1,9 @@
 """What the driver may rely on, whichever executor carries its attempts."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
@@ -82,6 +84,22 @@ class TestExecutor:
         assert node.id
         assert node.host
         assert node.cpus >= 1
+
+    def test_its_nodes_answer_a_call_or_say_why_not(self, executor):
+        (node,) = executor.nodes()
+        (answer,) = executor.ask_nodes({node: partial(pow, 2, 10)}, timeout_s=PATIENCE)
+        assert (answer.node, answer.value, answer.problem) == (node, 1024, None)
+        assert answer.sent_s <= answer.received_s
+        (answer,) = executor.ask_nodes({node: partial(int, "no number")}, timeout_s=PATIENCE)
+        assert answer.value is None
+        assert "no number" in answer.problem
+
+    def test_who_gives_up_waits_for_no_node(self, executor):
+        (node,) = executor.nodes()
+        call = partial(time.sleep, 5.0)
+        (answer,) = executor.ask_nodes({node: call}, timeout_s=PATIENCE, given_up=lambda: True)
+        assert answer.value is None
+        assert answer.problem
 
     def test_an_attempt_ends_once_with_its_events_in_order(self, attempts):
         (events,) = attempts.until_ended(attempts.submit())

@@ -144,7 +144,7 @@ def test_where_nothing_fits_nobody_is_asked_and_the_driver_says_so(planned):
 def test_a_node_that_is_not_ready_is_told_with_its_reasons_where_another_is(planned):
     nodes = Nodes((node("a"), node("b")), {"a": (WELL, DEAD)})
     told = prepared(planned, nodes)
-    assert told[1] == NodeNotReady("host-a", ("daemon: no answer. Start it.",))
+    assert told[1] == NodeNotReady("host-a", ("daemon, no answer: Start it.",))
     assert told[2].hosts == ("host-b",)
 
 
@@ -152,7 +152,7 @@ def test_a_warning_is_told_once_and_keeps_no_node_from_being_ready(planned):
     nodes = Nodes((node("a"), node("b")), {"a": (OLD,), "b": (OLD,)})
     *_, last = prepared(planned, nodes)
     assert last.hosts == ("host-a", "host-b")
-    assert last.warnings == ("daemon: version 1. Upgrade it.",)
+    assert last.warnings == ("daemon, version 1: Upgrade it.",)
 
 
 def test_with_no_node_ready_nodes_of_the_same_reason_share_it(planned):
@@ -162,7 +162,7 @@ def test_with_no_node_ready_nodes_of_the_same_reason_share_it(planned):
     assert str(refused.value) == (
         "no node can start servers with the launcher docker:\n"
         "  host-a, host-c:\n"
-        "    daemon: no answer. Start it.\n"
+        "    daemon, no answer: Start it.\n"
         "  host-b:\n"
         "    no answer: it has left"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from autotuner.errors import PlanError
 from autotuner.launchers.base import Readiness
 from autotuner.launchers.registry import load_launcher
 from autotuner.node.checkup.finding import CheckupOrder, Finding, failure, good, warning
@@ -24,12 +25,19 @@ def readiness(
 
 def launcher(order: CheckupOrder) -> Iterator[Finding]:
     """A finding for each thing that the launcher of the study looks at; a process needs none."""
-    if order.study is not None and not unused_by_study(order):
-        yield from map(_judged, readiness(order.study.server, order.study.footprint))
+    if order.study is None or unused_by_study(order):
+        return
+    try:
+        found = readiness(order.study.server, order.study.footprint)
+    except PlanError as error:
+        fix = "Install on this node what the driver has, or choose another launcher."
+        yield failure(f"launcher {order.study.server.launcher}", str(error), "can be loaded", fix)
+    else:
+        yield from map(_judged, found)
 
 
 def _judged(one: Readiness) -> Finding:
     if one.fix is None:
         return good(one.check, one.read)
     judge = failure if one.blocks else warning
-    return judge(one.check, one.read, _WANTED, one.fix)
+    return judge(one.check, one.read, _WANTED, f"{one.fix[:1].upper()}{one.fix[1:].rstrip('.')}.")

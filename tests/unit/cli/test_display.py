@@ -191,14 +191,14 @@ def test_the_preparation_of_nodes_is_a_line_for_each_thing_worth_one() -> None:
     text = displayed(
         [
             NodesPreparing("docker", ("a", "b", "c", "d", "e")),
-            NodeNotReady("a", ("daemon: no\nanswer. Start it.", "image: absent. Pull it.")),
+            NodeNotReady("a", ("daemon, no\nanswer: Start it.", "image: absent. Pull it.")),
             NodesPrepared("docker", ("b", "c"), 240.0, ("runtime [old]. Upgrade it.",)),
         ],
         terminal=False,
     )
     assert [line.split("  ", 1)[1] for line in text.splitlines()] == [
         "preparing 5 nodes for docker; an image may take a while",
-        "a is not ready: daemon: no answer. Start it.; image: absent. Pull it.",
+        "a is not ready: daemon, no answer: Start it.; image: absent. Pull it.",
         "ready after 4 min: b, c",
         "warning: runtime [old]. Upgrade it.",
     ]

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import pytest
 
+from autotuner.errors import PlanError
 from autotuner.launchers.base import Readiness
 from autotuner.node.checkup import launching
-from autotuner.node.checkup.finding import CheckupOrder, StudyNeeds, failure, good, warning
+from autotuner.node.checkup.finding import (
+    CheckupOrder,
+    StudyNeeds,
+    Verdict,
+    failure,
+    good,
+    warning,
+)
 from autotuner.spec.server import Footprint, Model, ServerConfig
 from autotuner.spec.study import BenchConfig
 
 FOUND = (
     Readiness("daemon", "answers"),
     Readiness("image", "absent", "Pull it."),
-    Readiness("runtime", "old", "Upgrade it.", blocks=False),
+    Readiness("runtime", "old", "upgrade it", blocks=False),
 )
 
 
@@ -60,6 +68,16 @@ def test_what_it_says_becomes_findings_and_nothing_is_fetched(finds: Finds) -> N
     ((_, asked_for, fetch),) = finds.asked
     assert asked_for == footprint
     assert not fetch
+
+
+def test_a_launcher_that_the_node_cannot_load_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> object:
+        raise PlanError(f"no {name} here")
+
+    monkeypatch.setattr(launching, "load_launcher", missing)
+    (finding,) = launching.launcher(order(Footprint(0)))
+    assert (finding.check, finding.read) == ("launcher docker", "no docker here")
+    assert finding.verdict is Verdict.FAILURE
 
 
 def test_without_a_study_nothing_is_asked(finds: Finds) -> None:
