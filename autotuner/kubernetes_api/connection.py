@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,23 +41,17 @@ _DEFAULT_NAMESPACE = "default"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
+@dataclass(frozen=True, slots=True)
 class Access:
-    """Which API, and which namespace of it.
+    """Which API, as whom, and which namespace of it."""
 
-    Args:
-        kubeconfig: File; None, where no context is named either: the account of our own pod, and
-            outside of a cluster KUBECONFIG, else ``~/.kube/config``.
-        context: Of the kubeconfig; None: its current one.
-        namespace: None: that of the context, in a cluster that of our own pod.
-    """
-
-    def __init__(
-        self,
-        kubeconfig: str | None = None,
-        context: str | None = None,
-        namespace: str | None = None,
-    ) -> None:
-        self.kubeconfig, self.context, self.namespace = kubeconfig, context, namespace
+    kubeconfig: str | None = None
+    """File; None, where no context is named either: the account of our own pod, and outside of a
+    cluster KUBECONFIG, else ``~/.kube/config``."""
+    context: str | None = None
+    """Of the kubeconfig; None: its current one."""
+    namespace: str | None = None
+    """None: that of the context, in a cluster that of our own pod."""
 
     @property
     def in_cluster(self) -> bool:
@@ -73,37 +68,49 @@ class Access:
             str(Path(path).expanduser()) for path in chosen.split(os.pathsep) if path
         )
 
-    def load(self) -> tuple[Any, str]:
-        """Configuration of a client, and the namespace.
+    def pinned(self) -> Access:
+        """The same with everything spelled out: what others change of the defaults is not ours.
+
+        Raises:
+            UnreachableError: there is no access to be found.
+        """
+        with _spoken(self):
+            if self.in_cluster:
+                namespace = (_ACCOUNT / "namespace").read_text().strip()
+                return replace(self, namespace=self.namespace or namespace or _DEFAULT_NAMESPACE)
+            chosen = self._context()
+            namespace = chosen["context"].get("namespace") or _DEFAULT_NAMESPACE
+            return Access(self.config_files, str(chosen["name"]), self.namespace or str(namespace))
+
+    def load(self) -> Any:
+        """Configuration of a client.
 
         Raises:
             UnreachableError: there is no access to be found.
         """
         configuration = Configuration()
-        try:
+        with _spoken(self):
             if self.in_cluster:
-                namespace = self._load_account(configuration)
+                _incluster_config.InClusterConfigLoader(
+                    token_filename=str(_ACCOUNT / "token"), cert_filename=str(_ACCOUNT / "ca.crt")
+                ).load_and_set(configuration)
             else:
-                namespace = self._load_config(configuration)
-        except UnreachableError:
-            raise
-        except Exception as error:  # of YAML, of files, of credential plugins
-            raise UnreachableError(self._no_access(error)) from error
+                _kube_config.load_kube_config(
+                    config_file=self.config_files,
+                    context=self._context()["name"],
+                    client_configuration=configuration,
+                    persist_config=False,
+                )
         host = str(configuration.host)
         if self.in_cluster or any(f"//{name}" in host for name in _LOOPBACK):
             configuration.proxy = None  # one of the environment is for the way out
         elif configuration.proxy is None:
             configuration.proxy = _proxy(host)
         configuration.no_proxy = os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
-        return configuration, self.namespace or namespace
+        return configuration
 
-    def _load_account(self, configuration: Any) -> str:
-        _incluster_config.InClusterConfigLoader(
-            token_filename=str(_ACCOUNT / "token"), cert_filename=str(_ACCOUNT / "ca.crt")
-        ).load_and_set(configuration)
-        return (_ACCOUNT / "namespace").read_text().strip() or _DEFAULT_NAMESPACE
-
-    def _load_config(self, configuration: Any) -> str:
+    def _context(self) -> dict[str, Any]:
+        """The chosen context of the kubeconfig."""
         files = self.config_files
         if not any(Path(path).is_file() for path in files.split(os.pathsep)):
             raise UnreachableError(
@@ -111,24 +118,28 @@ class Access:
                 "node is no pod with an account; set `kubeconfig`"
             )
         contexts, current = _kube_config.list_kube_config_contexts(config_file=files)
+        if self.context is None:
+            return dict(current)
         known = {context["name"]: context for context in contexts}
-        if self.context is not None and self.context not in known:
+        if self.context not in known:
             raise UnreachableError(
                 f"context = {self.context}: {files} has none of this name, but "
                 f"{', '.join(sorted(known)) or 'none at all'}"
             )
-        _kube_config.load_kube_config(
-            config_file=files,
-            context=self.context,
-            client_configuration=configuration,
-            persist_config=False,
-        )
-        chosen = known[self.context] if self.context is not None else current
-        return str(chosen["context"].get("namespace") or _DEFAULT_NAMESPACE)
+        return dict(known[self.context])
 
-    def _no_access(self, error: Exception) -> str:
-        place = "the account of this pod" if self.in_cluster else self.config_files
-        return f"no access to a Kubernetes cluster by {place}: {' '.join(str(error).split())}"
+
+@contextmanager
+def _spoken(access: Access) -> Iterator[None]:
+    """Turns whatever is wrong with the access into one sentence."""
+    try:
+        yield
+    except UnreachableError:
+        raise
+    except Exception as error:  # of YAML, of files, of credential plugins
+        place = "the account of this pod" if access.in_cluster else access.config_files
+        said = " ".join(str(error).split())
+        raise UnreachableError(f"no access to a Kubernetes cluster by {place}: {said}") from error
 
 
 def _proxy(host: str) -> str | None:
@@ -139,18 +150,22 @@ def _proxy(host: str) -> str | None:
 
 
 @contextmanager
-def connected(access: Access, *, patience_s: float = 30.0) -> Iterator[Cluster]:
+def connected(
+    access: Access, *, patience_s: float = 30.0, give_up: Callable[[], bool] = lambda: False
+) -> Iterator[Cluster]:
     """A client of the cluster; nothing has been asked yet.
 
     Args:
         patience_s: For how long a request is repeated while the API cannot be reached.
+        give_up: Whether it is not to be repeated any more.
 
     Raises:
         UnreachableError: there is no access to be found.
     """
-    configuration, namespace = access.load()
-    wire = Wire(configuration, patience_s=patience_s)
+    pinned = access.pinned()
+    configuration = pinned.load()
+    wire = Wire(configuration, patience_s=patience_s, give_up=give_up)
     try:
-        yield Cluster(wire, namespace)
+        yield Cluster(wire, str(pinned.namespace))
     finally:
         wire.close()

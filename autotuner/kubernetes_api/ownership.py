@@ -8,6 +8,7 @@ that every change of one would start the server anew.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -64,13 +65,12 @@ _ASK_AGAIN_S = 5.0
 
 def labels_of(token: str, study_id: str, attempt_id: str) -> dict[str, str]:
     """Labels of everything that is made for an attempt."""
-    return {
-        **MANAGED,
-        LEASE_LABEL: token,
+    named = {
         "autotuner/study": study_id,
         "autotuner/experiment": attempt_id.rpartition("-a")[0] or attempt_id,
         "autotuner/attempt": attempt_id,
     }
+    return {**MANAGED, LEASE_LABEL: token, **{n: _label_value(v) for n, v in named.items()}}
 
 
 def sign_of_life(
@@ -215,6 +215,10 @@ def _renewed_at(lease: Mapping[str, Any]) -> datetime | None:
     except (KeyError, TypeError, ValueError):  # not one of ours
         return None
     return moment if moment.tzinfo is not None else None
+
+
+def _label_value(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", text)[:63].strip("-_.")
 
 
 def _micro_time(moment: datetime) -> str:

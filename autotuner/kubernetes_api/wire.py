@@ -89,12 +89,20 @@ class Wire:
     Args:
         configuration: `kubernetes.client.Configuration`.
         patience_s: For how long a request is repeated while the server cannot be reached.
+        give_up: Whether it is not to be repeated any more.
     """
 
-    def __init__(self, configuration: Any, *, patience_s: float = _PATIENCE_S) -> None:
+    def __init__(
+        self,
+        configuration: Any,
+        *,
+        patience_s: float = _PATIENCE_S,
+        give_up: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._configuration = configuration
         self._pool = RESTClientObject(configuration).pool_manager
         self._patience_s = patience_s
+        self._give_up = give_up
 
     @property
     def server(self) -> str:
@@ -161,7 +169,7 @@ class Wire:
                 return once()
             except UnreachableError as error:
                 wanted_s = max(pause_s, min(error.retry_after_s or 0.0, _LONGEST_PAUSE_S))
-                if time.monotonic() + wanted_s > deadline:
+                if self._give_up() or time.monotonic() + wanted_s > deadline:
                     raise
             time.sleep(wanted_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
