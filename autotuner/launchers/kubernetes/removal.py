@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from autotuner.errors import LaunchError
 from autotuner.kubernetes_api.connection import ACCESS_VARIABLES, Access, connected
-from autotuner.kubernetes_api.faults import KubernetesError
+from autotuner.kubernetes_api.faults import KubernetesError, UnreachableError
 from autotuner.kubernetes_api.kinds import Kind
 from autotuner.kubernetes_api.ownership import OME_KINDS, POD_KINDS, remove_of_lease
 from autotuner.launchers.kept import keeper_environment
@@ -36,8 +38,18 @@ _ACCESS = ("kubeconfig", "context", "namespace")
 
 
 def access_of(settings: PodSettings) -> dict[str, str | None]:
-    """Which cluster and namespace the settings mean, as plain values."""
-    return {name: getattr(settings, name) for name in _ACCESS}
+    """Which cluster and namespace the settings mean now, as plain values.
+
+    Spelled out: another current context would let a removal succeed in another cluster.
+
+    Raises:
+        LaunchError: there is no access to be found.
+    """
+    access = Access(settings.kubeconfig, settings.context, settings.namespace)
+    try:
+        return asdict(access.pinned())
+    except UnreachableError as error:
+        raise LaunchError(str(error)) from error
 
 
 def removal_will(token: str, launcher: str, access: Mapping[str, Any]) -> Will:
