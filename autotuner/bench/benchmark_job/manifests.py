@@ -146,7 +146,8 @@ def _pod_override(order: JobOrder) -> dict[str, Any]:
     if order.hub_endpoint is not None:
         variables["HF_ENDPOINT"] = order.hub_endpoint
     override: dict[str, Any] = {
-        "env": [{"name": name, "value": value} for name, value in variables.items()],
+        # Kubernetes fills in $(NAME); $$ stands for one dollar sign.
+        "env": [{"name": n, "value": v.replace("$", "$$")} for n, v in variables.items()],
         "volumes": [{"name": "autotuner", "secret": {"secretName": order.name}}],
         "volumeMounts": [{"name": "autotuner", "mountPath": _START_FOLDER, "readOnly": True}],
     }
