@@ -1,4 +1,4 @@
-"""The process that a pod's container is, on this machine, at a loopback address of the pod's own."""
+"""The process that a pod's container is, on this machine, at a loopback address of its own."""
 
 from __future__ import annotations
 
