@@ -26,6 +26,7 @@ from autotuner.spec.server import ServerConfig
 __all__ = [
     "CONTAINER",
     "MODEL_VARIABLE",
+    "fitted",
     "model_formats",
     "ome_manifests",
     "ome_settings",
@@ -63,14 +64,10 @@ def ome_settings(server: ServerConfig) -> OmeSettings:
     return settings
 
 
-def ome_manifests(
-    request: LaunchRequest, base_model: Mapping[str, Any] | None = None
-) -> list[Object]:
+def ome_manifests(request: LaunchRequest) -> list[Object]:
     """Secret, ServingRuntime (each where needed) and InferenceService, in order.
 
-    Args:
-        base_model: ``spec`` of the study's base model; None where it cannot be read: then the
-            runtime is one for the usual kind of model.
+    The runtime is one for the usual kind of model until it is `fitted`.
 
     Raises:
         LaunchError: the settings are not this launcher's, or do not fit together.
@@ -83,16 +80,18 @@ def ome_manifests(
     objects = [] if hidden is None else [hidden]
     if settings.runtime is None:
         objects.append(_runtime(settings, meta, words))
-    objects.append(_service(request, settings, meta, words))
-    if base_model is None:
-        return objects
-    return _fitted(objects, base_model, request.server.model.path)
+    return [*objects, _service(request, settings, meta, words)]
 
 
-def _fitted(
+def fitted(
     objects: Sequence[Object], base_model: Mapping[str, Any], model_path: str
 ) -> list[Object]:
-    """The objects for this base model: OME takes no runtime that does not name its kind."""
+    """The objects for this base model: OME takes no runtime that does not name its kind.
+
+    Args:
+        base_model: Its ``spec``.
+        model_path: The model's place by the study's word, for where the base model has none.
+    """
     made = copy.deepcopy(list(objects))
     runtimes = [each["spec"] for each in made if each["kind"] == "ServingRuntime"]
     for spec in runtimes:
