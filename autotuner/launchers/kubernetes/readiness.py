@@ -28,14 +28,14 @@ from autotuner.launchers.kubernetes.removal import access_of
 from autotuner.spec.launching import OmeSettings, PodSettings
 from autotuner.spec.server import Footprint, ServerConfig
 
-__all__ = ["look"]
+__all__ = ["look", "needed_rights"]
 
 _PATIENCE_S = 5.0
 _OWN = ("create", "patch", "get", "list", "watch", "delete")
 _READ = ("get", "list", "watch")
 # Names of secrets are never listed, and what they hold never read.
 _SECRET_RIGHTS = ("create", "patch", "deletecollection")
-_LEASE_RIGHTS = ("create", "patch", "list", "deletecollection")
+_LEASE_RIGHTS = ("create", "patch", "get", "list", "deletecollection")
 
 _Right = tuple[str, Kind, str]
 
@@ -63,7 +63,7 @@ def look(server: ServerConfig, footprint: Footprint) -> Sequence[Readiness]:
 def _rights(cluster: Cluster, ome: OmeSettings | None) -> Readiness:
     check = f"rights in namespace {cluster.namespace}"
     missing = []
-    for verb, kind, subresource in _needed(ome):
+    for verb, kind, subresource in needed_rights(ome):
         allowed, _ = cluster.can_i(verb, kind, subresource=subresource)
         if not allowed:
             name = f"{kind.resource}/{subresource}" if subresource else kind.resource
@@ -77,7 +77,8 @@ def _rights(cluster: Cluster, ome: OmeSettings | None) -> Readiness:
     return Readiness(check, f"{len(missing)} missing", fix)
 
 
-def _needed(ome: OmeSettings | None) -> Iterator[_Right]:
+def needed_rights(ome: OmeSettings | None) -> Iterator[_Right]:
+    """Verb, kind and subresource of all that the launcher does; ``ome``: of OME's services."""
     pods = _OWN if ome is None else (*_READ, "delete")
     for kind in (POD, SERVICE):
         yield from ((verb, kind, "") for verb in pods)
