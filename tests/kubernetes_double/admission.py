@@ -31,6 +31,14 @@ def admit(kind: Kind, schema: Schema, sent: dict[str, Any], validation: str) -> 
 
     ``validation``: Strict, Warn or Ignore. Raises ApiFault 400 or 422.
     """
+    if validation not in ("Strict", "Warn", "Ignore"):
+        why = f'Unsupported value: "{validation}": supported values: "", "Ignore", "Strict", "Warn"'
+        raise ApiFault(422, f'CreateOptions.meta.k8s.io "" is invalid: fieldValidation: {why}')
+    if sent.get("apiVersion") not in (None, kind.api_version):
+        raise bad_request(
+            f"the API version in the data ({sent['apiVersion']}) does not match the expected "
+            f"API version ({kind.api_version})"
+        )
     if (sent.get("apiVersion"), sent.get("kind")) != (kind.api_version, kind.name):
         told = f"{sent.get('apiVersion')}, Kind={sent.get('kind')}"
         raise bad_request(f"the object provided is unrecognized: {told}, not {kind.name}")
@@ -42,7 +50,14 @@ def admit(kind: Kind, schema: Schema, sent: dict[str, Any], validation: str) -> 
         )
     set_defaults(sent, schema)
     _fill_in(kind, sent)
-    faults = [*_metadata_faults(kind, sent["metadata"]), *find_faults(sent, schema)]
+    faults = list(find_faults(sent, schema))
+    for fault in faults:
+        if fault.reason == "FieldValueTypeInvalid" and fault.field.startswith("metadata."):
+            raise bad_request(
+                f'{kind.name} in version "{kind.version}" cannot be handled as a {kind.name}: '
+                f"json: cannot unmarshal into Go struct field ObjectMeta.{fault.field[9:]}"
+            )
+    faults = [*_metadata_faults(kind, sent["metadata"]), *faults]
     if not faults:
         faults += _PECULIAR.get(kind.name, lambda _: ())(sent)
     if faults and not kind.custom and faults[0].reason == "FieldValueTypeInvalid":

@@ -58,7 +58,7 @@ class ApiFault(Exception):  # noqa: N818 - an answer of the server, no error of 
         super().__init__(message)
         self.code = code
         self.message = message
-        self.reason = reason or _REASONS.get(code, "Unknown")
+        self.reason = _REASONS.get(code, "Unknown") if reason is None else reason
         self.details = details
 
     @property
@@ -69,7 +69,7 @@ class ApiFault(Exception):  # noqa: N818 - an answer of the server, no error of 
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
+            **({"reason": self.reason} if self.reason else {}),
             "code": self.code,
         }
         if self.details is not None:
@@ -96,8 +96,9 @@ def not_found(kind: Kind, name: str) -> ApiFault:
     return ApiFault(404, f'{kind.resource} "{name}" not found', details=_details(kind, name))
 
 
-def already_exists(kind: Kind, name: str) -> ApiFault:
-    message = f'{kind.resource} "{name}" already exists'
+def already_exists(kind: Kind, name: str, *, ending: bool = False) -> ApiFault:
+    first = "object is being deleted: " if ending else ""
+    message = f'{first}{kind.resource} "{name}" already exists'
     return ApiFault(409, message, "AlreadyExists", _details(kind, name))
 
 

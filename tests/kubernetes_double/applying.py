@@ -133,12 +133,13 @@ def apply(
     others = {each: paths for each, paths in owned.items() if each != manager}
     stolen = _conflicts(wanted, existing, others)
     if stolen and not force:
-        raise _conflict(stolen)
+        raise _conflict(stolen, applied["apiVersion"])
     for path, owner in stolen:
         others[owner] -= {path}
     result: dict[str, Any] = copy.deepcopy(dict(live))
     shared = frozenset[Path]().union(*others.values())
-    for path in owned.get(manager, frozenset()) - wanted.keys() - shared:
+    dropped = owned.get(manager, frozenset()) - wanted.keys() - shared
+    for path in sorted(dropped, key=_names_its_item):
         _remove(result, path)
     for path, item in wanted.items():
         _set(result, path, copy.deepcopy(item))
@@ -156,20 +157,34 @@ def _conflicts(
     return found
 
 
-def _conflict(stolen: list[tuple[Path, Manager]]) -> ApiFault:
+def _conflict(stolen: list[tuple[Path, Manager]], version: str) -> ApiFault:
     def name(manager: Manager) -> str:
-        if manager.operation == "Apply":
-            return f'conflict with "{manager.name}"'
-        return f'conflict with "{manager.name}" using the operation {manager.operation}'
+        using = "" if manager.operation == "Apply" else f" using {version}"
+        return f'with "{manager.name}"{using}'
 
     causes = [
-        {"reason": "FieldManagerConflict", "message": name(each), "field": told(path)}
-        for path, each in stolen
+        {
+            "reason": "FieldManagerConflict",
+            "message": f"conflict {name(each)}",
+            "field": told(path),
+        }
+        for path, each in sorted(stolen, key=lambda each: (each[1].name, each[0]))
     ]
-    many = "conflict" if len(causes) == 1 else "conflicts"
-    listed = ", ".join(f"{cause['message']}: {cause['field']}" for cause in causes)
-    message = f"Apply failed with {len(causes)} {many}: {listed}"
-    return ApiFault(409, message, "Conflict", {"causes": causes})
+    if len(causes) == 1:
+        listed = f"1 conflict: {causes[0]['message']}: {causes[0]['field']}"
+    else:
+        groups: dict[str, list[str]] = {}
+        for path, each in stolen:
+            groups.setdefault(name(each), []).append(f"\n- {told(path)}")
+        lines = [f"conflicts {who}:{''.join(fields)}" for who, fields in sorted(groups.items())]
+        listed = f"{len(causes)} conflicts: " + "\n".join(lines)
+    return ApiFault(409, f"Apply failed with {listed}", "Conflict", {"causes": causes})
+
+
+def _names_its_item(path: Path) -> bool:
+    """Whether the field is a key of its item in a list, which nobody finds without it."""
+    step = path[-2] if len(path) > 1 else ""
+    return step.startswith("k:") and path[-1][2:] in json.loads(step[2:])
 
 
 def _find(place: list[Any], step: str) -> int | None:

@@ -42,7 +42,10 @@ def revised(
 ) -> dict[str, Any]:
     """``edited`` with what no request changes; ``status``: the current one with its status."""
     if status:
-        return {**copy.deepcopy(current), "status": edited.get("status", {})}
+        made = {**copy.deepcopy(current), "status": edited.get("status", {})}
+        if "managedFields" in edited["metadata"]:
+            made["metadata"]["managedFields"] = edited["metadata"]["managedFields"]
+        return made
     made = {name: each for name, each in edited.items() if name != "status" or not kind.status}
     if kind.status and "status" in current:
         made["status"] = current["status"]

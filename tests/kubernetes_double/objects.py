@@ -87,7 +87,8 @@ class Store:
         key = _key(kind, metadata.get("namespace", ""), metadata["name"])
         with self.changed:
             if key in self._objects:
-                raise already_exists(kind, metadata["name"])
+                ending = "deletionTimestamp" in self._objects[key]["metadata"]
+                raise already_exists(kind, metadata["name"], ending=ending)
             for given in (*KEPT_METADATA, "resourceVersion"):
                 metadata.pop(given, None)
             metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
@@ -144,9 +145,14 @@ class Store:
             current = copy.deepcopy(self._current(kind, namespace, name))
             metadata = current["metadata"]
             if uid is not None and uid != metadata["uid"]:
-                raise conflict(kind, name)
+                raise conflict(
+                    kind,
+                    name,
+                    f"the UID in the precondition ({uid}) does not match the UID in record "
+                    f"({metadata['uid']}). The object might have been deleted and then recreated",
+                )
             if dry:
-                return current, False
+                return current, not metadata.get("finalizers")
             if policy == "Orphan":
                 self._orphan(metadata["uid"])
             dependents = policy == "Foreground" and self._dependents(metadata["uid"])
@@ -160,7 +166,10 @@ class Store:
                 self._remove(key, current)
                 return current, True
             if wait_s < metadata.get("deletionGracePeriodSeconds", wait_s + 1):
-                metadata.setdefault("deletionTimestamp", now())
+                if "deletionTimestamp" not in metadata:
+                    metadata["deletionTimestamp"] = now()
+                    if "generation" in metadata:
+                        metadata["generation"] += 1
                 metadata["deletionGracePeriodSeconds"] = wait_s
                 self._put(key, kind, current)
             self._delete_all(dependents or [], "Foreground")

@@ -47,7 +47,8 @@ _FIELDS = {
 
 
 def label_chooser(selector: str) -> Chooser:
-    tests = [_label_test(part) for part in re.split(r",(?![^(]*\))", selector) if part.strip()]
+    parts = re.split(r",(?![^(]*\))", selector) if selector else []
+    tests = [_label_test(part) for part in parts]
 
     def chooses(found: Mapping[str, Any]) -> bool:
         labels = found.get("metadata", {}).get("labels") or {}

@@ -100,7 +100,10 @@ class _Handler(BaseHTTPRequestHandler):
             answer = self._answered(sent)
         except ApiFault as fault:
             headers = {"Retry-After": "1"} if fault.code == 429 else {}
-            answer = Answer(fault.status, fault.code, headers=headers)
+            # As of a path that nobody handles, which is no object's.
+            nowhere = fault.message == "404 page not found"
+            content = f"{fault.message}\n" if nowhere else fault.status
+            answer = Answer(content, fault.code, headers=headers)
         except _Broken:
             self._break()
             return

@@ -23,7 +23,7 @@ def prune(value: Any, schema: Schema, path: str = "") -> list[str]:
             dropped += prune(item, schema.get("items", {}), f"{path}[{i}]")
     if not isinstance(value, dict) or schema.get("x-kubernetes-int-or-string"):
         return dropped
-    for name in list(value):
+    for name in sorted(value):
         below = _property(schema, name)
         place = f"{path}.{name}" if path else name
         if below is None:
@@ -95,6 +95,8 @@ def find_faults(value: Any, schema: Schema, path: str = "") -> Iterator[Cause]:
     if schema.get("x-kubernetes-int-or-string"):
         if isinstance(value, bool) or not isinstance(value, int | str):
             yield _wrong_type(value, "integer,string", path)
+        elif isinstance(value, str):
+            yield from _scalar_faults(value, schema, path)
         return
     expected = schema.get("type")
     if expected and not _is(value, expected):

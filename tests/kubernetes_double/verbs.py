@@ -39,7 +39,9 @@ class Verbs:
         if route.part == "log":
             return self._log(route, request)
         if route.part not in ("", "status") or (route.part and not route.kind.status):
-            raise ApiFault(404, "the server could not find the requested resource")
+            raise not_found(route.kind, route.name)
+        if route.verb == "create" and route.kind.namespaced and not route.namespace:
+            raise ApiFault(404, "404 page not found")
         verbs: Mapping[str, Callable[[Route, Request], Answer]] = {
             "create": self._create,
             "update": self._update,
@@ -112,7 +114,7 @@ class Verbs:
             there = self._store.list(route.kind, route.namespace or None)
         items = [found for found in there if chooses(found)]
         metadata: dict[str, Any] = {"resourceVersion": version}
-        start, most = int(request.query.get("continue") or 0), int(request.query.get("limit") or 0)
+        start, most = _number(request, "continue"), _number(request, "limit")
         if most and len(items) > start + most:
             metadata |= {
                 "continue": str(start + most),
@@ -126,6 +128,9 @@ class Verbs:
         return Answer({**kind, "metadata": metadata, "items": items})
 
     def _watch(self, route: Route, request: Request) -> Answer:
+        if not request.query.get("resourceVersion", "0").isdecimal():
+            told = request.query["resourceVersion"]
+            raise ApiFault(500, f'resourceVersion: Invalid value: "{told}": invalid syntax', "")
         asked = Asked(
             route.kind,
             route.namespace or None,
@@ -181,6 +186,13 @@ class Verbs:
         return Answer(self._logs.follow(pod, request.query, current))
 
 
+def _number(request: Request, name: str) -> int:
+    told = request.query.get(name) or "0"
+    if not told.isdecimal():
+        raise bad_request(f'strconv.ParseInt: parsing "{told}": invalid syntax')
+    return int(told)
+
+
 def _dry(request: Request) -> bool:
     asked = request.query.get("dryRun")
     if asked is None and request.method == "DELETE" and isinstance(request.body, dict):
@@ -196,7 +208,8 @@ def _deletion(request: Request) -> dict[str, Any]:
     policy = request.query.get("propagationPolicy") or body.get("propagationPolicy")
     grace = request.query.get("gracePeriodSeconds", body.get("gracePeriodSeconds"))
     if policy not in (None, "Background", "Foreground", "Orphan"):
-        raise bad_request(f'invalid propagation policy "{policy}"')
+        why = f'propagationPolicy: Unsupported value: "{policy}"'
+        raise ApiFault(422, f'DeleteOptions.meta.k8s.io "" is invalid: {why}')
     return {
         "uid": conditions.get("uid"),
         "version": conditions.get("resourceVersion"),
