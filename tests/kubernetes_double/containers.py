@@ -102,7 +102,9 @@ class Container:
     @property
     def exit_status(self) -> int | None:
         """As a container's: 128 and the signal for one that was killed. None: it runs."""
-        status = self._process.poll()
+        if self._process.returncode is None and self._process.poll() is not None:
+            self._kill_group()  # what it has left behind ends with it
+        status = self._process.returncode
         return status if status is None or status >= 0 else 128 - status
 
     def ask_to_end(self) -> None:
@@ -111,6 +113,10 @@ class Container:
 
     def kill(self) -> None:
         """With all that it has started; returns once it is gone."""
+        if self.exit_status is None:
+            self._kill_group()
+            self._process.wait(_ENDED_S)
+
+    def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(_ENDED_S)
