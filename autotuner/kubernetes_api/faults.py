@@ -25,6 +25,7 @@ __all__ = [
 
 _MOST_CHARACTERS = 2000
 _BUSY = (429, 500, 502, 503, 504)
+_NOT_TYPED = "failed to create typed patch object"
 
 
 class KubernetesError(Exception):
@@ -75,6 +76,8 @@ def error_of(code: int, body: bytes, retry_after: str | None = None) -> Kubernet
         body: A Status of Kubernetes, or whatever stands between us and it says.
     """
     message, reason = _said(code, body)
+    if _NOT_TYPED in message:  # with status 500, as if it were the server's own trouble
+        return InvalidError(message)
     if code in _BUSY:
         return UnreachableError(message, _seconds(retry_after))
     if code == 401:
