@@ -37,6 +37,7 @@ class Obstacle:
     """Why a server does not start, which may pass."""
 
     reason: str
+    """One word for all that passes, or does not, together."""
     kind: FailureKind
     message: str
     patience_s: float
@@ -113,7 +114,7 @@ def obstacle(pod: Object, unschedulable_s: float) -> Obstacle | None:
                 f"the node {pod['spec']['nodeName']} cannot pull the image {image} ({reason}): "
                 f"{told or 'see its events'}; correct `image`, or set `image_pull_secrets`"
             )
-            return Obstacle(reason, FailureKind.LAUNCH_FAILED, message, patience_s)
+            return Obstacle("ImagePull", FailureKind.LAUNCH_FAILED, message, patience_s)
         if reason in _NOT_MADE:
             message = f"{_name(pod)} cannot be started ({reason}): {told}"
             return Obstacle(reason, FailureKind.LAUNCH_FAILED, message, _NOT_MADE_S)
