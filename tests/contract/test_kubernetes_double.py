@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from kubernetes import client, config
 from kubernetes_double.clients import Clients, pod, refused, service
-from kubernetes_double.double import KubernetesDouble
+from kubernetes_double.double import KubernetesDouble, kubernetes
+from kubernetes_double.schemas import full_crds_folder
 
 Object = dict[str, Any]
 
@@ -155,3 +156,16 @@ def test_a_wrong_token_is_not_let_in(cluster: Clients, tmp_path: Path) -> None:
     path = cluster.double.kubeconfig(tmp_path / "wrong", token="wrong")  # noqa: S106
     core = client.CoreV1Api(config.new_client_from_config(str(path)))
     assert refused(core.list_namespaced_pod, "default")[0] == 401
+
+
+def test_upstreams_definitions_take_what_ours_take(tmp_path: Path) -> None:
+    folder = full_crds_folder()
+    if folder is None:
+        pytest.skip("AUTOTUNER_TEST_CRDS names no folder with OME's definitions")
+    with kubernetes(upstream=folder) as double:
+        full = Clients(double, tmp_path)
+        made = full.create(service(), field_validation="Strict")
+        assert made["spec"]["model"]["kind"] == "ClusterBaseModel"
+        status, body = refused(full.create, service("other", bogus=1), field_validation="Strict")
+    assert status == 400
+    assert 'unknown field \\"spec.bogus\\"' in body
