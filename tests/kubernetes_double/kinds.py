@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["BUILT_IN", "CRD", "CUSTOM", "Kind", "kind_of"]
+__all__ = ["BUILT_IN", "Kind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +94,3 @@ BUILT_IN = (
     Kind("coordination.k8s.io", "v1", "leases", "Lease"),
     CRD,
 )
-
-
-def _ome(plural: str, name: str, *, namespaced: bool = True, status: bool = True) -> Kind:
-    return Kind("ome.io", "v1beta1", plural, name, namespaced, status, generations=True)
-
-
-CUSTOM = (
-    _ome("inferenceservices", "InferenceService"),
-    _ome("benchmarkjobs", "BenchmarkJob"),
-    _ome("servingruntimes", "ServingRuntime", status=False),
-    _ome("clusterservingruntimes", "ClusterServingRuntime", namespaced=False, status=False),
-    _ome("basemodels", "BaseModel"),
-    _ome("clusterbasemodels", "ClusterBaseModel", namespaced=False),
-)
-"""The kinds of OME, which a cluster without OME lacks."""
-
-
-def kind_of(plural: str) -> Kind:
-    """By the plural alone, which no two kinds here share."""
-    return next(kind for kind in (*BUILT_IN, *CUSTOM) if kind.plural == plural)
