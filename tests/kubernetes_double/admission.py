@@ -31,17 +31,7 @@ def admit(kind: Kind, schema: Schema, sent: dict[str, Any], validation: str) -> 
 
     ``validation``: Strict, Warn or Ignore. Raises ApiFault 400 or 422.
     """
-    if validation not in ("Strict", "Warn", "Ignore"):
-        why = f'Unsupported value: "{validation}": supported values: "", "Ignore", "Strict", "Warn"'
-        raise ApiFault(422, f'CreateOptions.meta.k8s.io "" is invalid: fieldValidation: {why}')
-    if sent.get("apiVersion") not in (None, kind.api_version):
-        raise bad_request(
-            f"the API version in the data ({sent['apiVersion']}) does not match the expected "
-            f"API version ({kind.api_version})"
-        )
-    if (sent.get("apiVersion"), sent.get("kind")) != (kind.api_version, kind.name):
-        told = f"{sent.get('apiVersion')}, Kind={sent.get('kind')}"
-        raise bad_request(f"the object provided is unrecognized: {told}, not {kind.name}")
+    _check_request(kind, sent, validation)
     unknown = [f'unknown field "{path}"' for path in prune(sent, schema)]
     if unknown and validation == "Strict":
         raise bad_request(
@@ -68,6 +58,20 @@ def admit(kind: Kind, schema: Schema, sent: dict[str, Any], validation: str) -> 
     if faults:
         raise invalid(kind, sent["metadata"].get("name", ""), faults)
     return unknown if validation == "Warn" else []
+
+
+def _check_request(kind: Kind, sent: dict[str, Any], validation: str) -> None:
+    if validation not in ("Strict", "Warn", "Ignore"):
+        why = f'Unsupported value: "{validation}": supported values: "", "Ignore", "Strict", "Warn"'
+        raise ApiFault(422, f'CreateOptions.meta.k8s.io "" is invalid: fieldValidation: {why}')
+    if sent.get("apiVersion") not in (None, kind.api_version):
+        raise bad_request(
+            f"the API version in the data ({sent['apiVersion']}) does not match the expected "
+            f"API version ({kind.api_version})"
+        )
+    if (sent.get("apiVersion"), sent.get("kind")) != (kind.api_version, kind.name):
+        told = f"{sent.get('apiVersion')}, Kind={sent.get('kind')}"
+        raise bad_request(f"the object provided is unrecognized: {told}, not {kind.name}")
 
 
 def _fill_in(kind: Kind, sent: dict[str, Any]) -> None:

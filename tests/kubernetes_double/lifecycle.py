@@ -11,6 +11,7 @@ from kubernetes_double.kinds import Kind
 __all__ = [
     "KEPT_METADATA",
     "check_identity",
+    "check_uid",
     "content",
     "is_over",
     "period_s",
@@ -35,6 +36,18 @@ def check_identity(kind: Kind, current: dict[str, Any], edited: dict[str, Any]) 
     for name in ("name", "namespace"):
         if theirs.get(name, mine.get(name)) != mine.get(name):
             raise bad_request(f"the {name} of the object does not match the {name} on the URL")
+
+
+def check_uid(kind: Kind, current: dict[str, Any], uid: str | None) -> None:
+    """Raises ApiFault 409 where another object of that name is meant; None: whichever it is."""
+    metadata = current["metadata"]
+    if uid not in (None, metadata["uid"]):
+        raise conflict(
+            kind,
+            metadata["name"],
+            f"the UID in the precondition ({uid}) does not match the UID in record "
+            f"({metadata['uid']}). The object might have been deleted and then recreated",
+        )
 
 
 def revised(

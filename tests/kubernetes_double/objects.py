@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from kubernetes_double.answers import already_exists, conflict, gone, not_found
+from kubernetes_double.answers import already_exists, gone, not_found
 from kubernetes_double.kinds import Kind
 from kubernetes_double.lifecycle import (
     KEPT_METADATA,
     check_identity,
+    check_uid,
     content,
     is_over,
     period_s,
@@ -144,13 +145,7 @@ class Store:
         with self.changed:
             current = copy.deepcopy(self._current(kind, namespace, name))
             metadata = current["metadata"]
-            if uid is not None and uid != metadata["uid"]:
-                raise conflict(
-                    kind,
-                    name,
-                    f"the UID in the precondition ({uid}) does not match the UID in record "
-                    f"({metadata['uid']}). The object might have been deleted and then recreated",
-                )
+            check_uid(kind, current, uid)
             if dry:
                 return current, not metadata.get("finalizers")
             if policy == "Orphan":
