@@ -93,6 +93,8 @@ class PodLog:
         with self._cluster.wire.open(self._path, query, silence_s=_SILENCE_S) as stream:
             self._stream = stream
             try:
+                if self._over.is_set():  # closed before there was anything to shut
+                    return
                 for line in stream.lines():
                     if self._over.is_set():
                         return

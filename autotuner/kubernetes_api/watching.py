@@ -55,6 +55,7 @@ class Mirror:
         self._query = selection(labels, fields)
         self._changed = changed or threading.Condition()
         self._objects: dict[str, Object] = {}
+        self._departed: dict[str, Object] = {}
         self._listed = False
         self._problem: KubernetesError | None = None
         self._silent_since: float | None = None
@@ -81,6 +82,10 @@ class Mirror:
         with self._changed:
             found = list(self._objects.values())
         return tuple(sorted(found, key=lambda each: each["metadata"].get("creationTimestamp", "")))
+
+    def departed(self, uid: str) -> Object | None:
+        """The last that was seen of an object that has been deleted since."""
+        return self._departed.get(uid)
 
     @property
     def problem(self) -> KubernetesError | None:
@@ -150,6 +155,8 @@ class Mirror:
             self._stream = stream
             self._silent_since = None
             try:
+                if self._over.is_set():  # closed before there was anything to shut
+                    return version
                 for event in self._events(stream):
                     version = self._take(event)
             except UnreachableError:
@@ -179,6 +186,7 @@ class Mirror:
         with self._changed:
             if event["type"] == "DELETED":
                 self._objects.pop(content["metadata"]["uid"], None)
+                self._departed[content["metadata"]["uid"]] = self._told(content)
             elif event["type"] != "BOOKMARK":
                 self._objects[content["metadata"]["uid"]] = self._told(content)
             self._changed.notify_all()

@@ -141,10 +141,11 @@ def wait_for_end(
                         f"{mirror.silent_s:.0f} s"
                     )
             try:
-                if jobs.listed and progress.judge(_only(jobs), pods.objects, time.monotonic()):
+                told = jobs.listed and pods.listed
+                if told and progress.judge(_only(jobs), pods.objects, time.monotonic()):
                     return
             except JobFailedError as error:
-                raise JobFailedError(f"{error}{_logs(cluster, pods.objects)}") from None
+                raise JobFailedError(f"{error}{_logs(cluster, name)}") from None
             jobs.wait(_POLL_S)
 
 
@@ -159,14 +160,14 @@ def _failure(status: Mapping[str, Any], pods: Sequence[Object]) -> str:
     return f"the BenchmarkJob failed: {told}"
 
 
-def _logs(cluster: Cluster, pods: Sequence[Object]) -> str:
+def _logs(cluster: Cluster, name: str) -> str:
     """The end of what genai-bench has written, as far as it can be had."""
-    for pod in pods:
-        container = pod["spec"]["containers"][0]["name"]
-        try:
-            tail = cluster.log_tail(pod["metadata"]["name"], container, lines=_SHOWN_LINES).strip()
-        except KubernetesError:
-            continue
-        if tail:
-            return f"; its last lines:\n{tail}"
+    try:
+        for pod in cluster.select(POD, labels={"benchmark": name}):
+            container = pod["spec"]["containers"][0]["name"]
+            title = pod["metadata"]["name"]
+            if tail := cluster.log_tail(title, container, lines=_SHOWN_LINES).strip():
+                return f"; its last lines:\n{tail}"
+    except KubernetesError:
+        pass  # it has not started, or is gone
     return ""
