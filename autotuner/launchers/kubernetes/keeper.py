@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import threading
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -113,7 +114,9 @@ class Keeper:
         grace_s = self._files.read_stop_s()
         # Where nobody waits for an end in order, others do for the devices.
         self._take_down(1 if grace_s is None else max(1, math.ceil(grace_s)))
-        return NO_STATUS
+        sight.wait(_POLL_S)
+        code = sight.exit_code()
+        return NO_STATUS if code is None else code
 
     def _follow(self, cluster: Cluster, seen: Seen) -> None:
         """Pass on what there is to know of a server that runs."""
@@ -133,7 +136,8 @@ class Keeper:
     def _ended(self, cluster: Cluster, seen: Seen) -> int:
         assert seen.end is not None  # noqa: S101 - for mypy
         if self._log is not None:
-            self._log.join(_LAST_WORDS_S)
+            # The log of one that runs again has no end.
+            self._log.join(_POLL_S if seen.end.restarted else _LAST_WORDS_S)
         if seen.end.restarted and seen.pod is not None:
             self._tell_previous(cluster, seen.pod)
         if (fault := _fault(seen.end)) is not None:
@@ -148,8 +152,11 @@ class Keeper:
             )
         except KubernetesError:
             return
+        lines = text.splitlines()
+        if lines and lines[-1].encode() in _printed:
+            return  # it was copied in time
         _tell("the last that the server said before Kubernetes started it anew:")
-        for line in text.splitlines():
+        for line in lines:
             _print(line.encode())
 
     def _facts(self, cluster: Cluster, pod: Object) -> dict[str, object]:
@@ -227,10 +234,12 @@ def _fault(end: Ended) -> LaunchFault | None:
 
 
 _printing = threading.Lock()
+_printed: deque[bytes] = deque(maxlen=_PREVIOUS_LINES)
 
 
 def _print(line: bytes) -> None:
     with _printing:
+        _printed.append(line)
         sys.stdout.buffer.write(line + b"\n")
         sys.stdout.buffer.flush()
 

@@ -40,7 +40,7 @@ MODEL_VARIABLE = "MODEL_PATH"
 _API = "ome.io/v1beta1"
 _MODEL = f"$({MODEL_VARIABLE})"
 _DEPLOYMENT_MODE = {"ome.io/deploymentMode": "RawDeployment"}
-_USUAL_MODEL = {
+_USUAL_MODEL: Mapping[str, Mapping[str, Any]] = {
     "modelFormat": {"name": "safetensors"},
     "modelFramework": {"name": "transformers"},
 }
@@ -108,10 +108,10 @@ def fitted(
 def model_formats(base_model: Mapping[str, Any]) -> list[Object]:
     """``supportedModelFormats`` of a runtime for this model."""
     found: Object = {n: base_model[n] for n in _COMPARED if base_model.get(n) is not None}
-    for part in ("modelFormat", "modelFramework"):
-        if (content := base_model.get(part)) is not None:
-            found[part] = {k: content[k] for k in ("name", "version") if content.get(k) is not None}
-    name = found.get("modelFormat", {}).get("name", "safetensors")
+    for part, usual in _USUAL_MODEL.items():  # a runtime needs both
+        content = base_model.get(part) or usual
+        found[part] = {k: content[k] for k in ("name", "version") if content.get(k) is not None}
+    name = found["modelFormat"]["name"]
     # Tuned for one model: no other may get it unasked.
     return [{"name": name, **found, "autoSelect": False}]
 

@@ -137,10 +137,7 @@ def _container_end(pod: Object, how: Object, *, restarted: bool) -> Ended:
     code, reason = how.get("exitCode"), how.get("reason")
     told = str(how.get("message") or "").strip()
     if reason == "OOMKilled":
-        message = (
-            "the kernel killed the server for want of memory: the pod may take no more "
-            f"(requests: {{memory: {_memory(pod)}}})"
-        )
+        message = f"the kernel killed the server for want of memory: {_memory(pod)}"
         return Ended(code, FailureKind.OUT_OF_MEMORY_AT_LOAD, message, restarted)
     if reason in _NO_PROGRAM:
         message = f"the image cannot run the server's program ({reason}): {told}"
@@ -181,7 +178,9 @@ def _why_deleted(pod: Object) -> str:
 def _memory(pod: Object) -> str:
     (first, *_) = pod["spec"]["containers"]
     limits = (first.get("resources") or {}).get("limits") or {}
-    return str(limits.get("memory", "none given: the node's own is used up"))
+    if (most := limits.get("memory")) is not None:
+        return f"its pod may take {most} of the node's (requests.memory)"
+    return "the node's own is used up"
 
 
 def _statuses(pod: Object) -> Iterator[Object]:

@@ -108,6 +108,14 @@ class Sight:
             return Seen(fault=lost)
         return self._look_served() if self._serving is not None else self._look_starting()
 
+    def exit_code(self) -> int | None:
+        """Exit status of a server that was taken down; None where none was seen."""
+        if self._serving is None:
+            return None
+        last = self._pods.departed(self._serving["metadata"]["uid"])
+        end = None if last is None else ended(last, self._container)
+        return None if end is None else end.exit_code
+
     def _look_served(self) -> Seen:
         assert self._serving is not None  # noqa: S101 - for mypy
         uid = self._serving["metadata"]["uid"]
