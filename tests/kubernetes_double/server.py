@@ -107,6 +107,10 @@ class _Handler(BaseHTTPRequestHandler):
         except _Broken:
             self._break()
             return
+        except Exception as error:
+            # A mistake of the double itself, which a broken connection would hide.
+            fault = ApiFault(500, f"the double failed: {type(error).__name__}: {error}")
+            answer = Answer(fault.status, fault.code)
         content = answer.content
         if isinstance(content, str):
             self._send(answer, content.encode(), "text/plain")
