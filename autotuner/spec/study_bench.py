@@ -67,13 +67,12 @@ def check_benchmark_job(
             near = 60 * max(1, round(workload.stop.seconds / 60))
             fix = f"OME's BenchmarkJob counts in minutes; write a multiple of 60, such as {near}"
             problems.add((*loc, "stop", "seconds"), fix)
-        for key, given in (("request", workload.request), ("dataset", workload.dataset)):
-            if given:
-                fix = (
-                    f"OME's controller does not pass `{key}` on to genai-bench; remove this key, "
-                    "or use the load generator genai-bench"
-                )
-                problems.add((*loc, key), fix)
+        if workload.dataset is not None:
+            fix = (
+                "OME's controller does not pass `dataset` on to genai-bench; remove this key, or "
+                "use the load generator genai-bench"
+            )
+            problems.add((*loc, "dataset"), fix)
 
 
 def _name_loc(content: object) -> Loc:

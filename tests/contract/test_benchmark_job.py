@@ -21,6 +21,8 @@ from autotuner.bench.benchmark_job import generator as generator_module
 from autotuner.bench.benchmark_job.generator import OmeBenchmarkJob
 from autotuner.bench.benchmark_job.waiting import Patience
 from autotuner.bench.genai_bench import find_executable
+from autotuner.kubernetes_api.connection import Access, connected
+from autotuner.kubernetes_api.ownership import OME_KINDS, remove_of_lease
 from autotuner.results.levels import RequestStatus
 from autotuner.spec.launching import OmeSettings, PodSettings
 from autotuner.spec.study import BenchmarkJobSettings
@@ -30,6 +32,7 @@ from autotuner.supervision.lease import Lease
 TOKEN = "0123abcd"  # noqa: S105 - a lease's
 SERVED = "exp0-a1-0123"
 CHAT = Workload("chat", "D(16,8)", (1, 2), StopRule(60.0, 20))
+PATIENCE_S = 60.0
 SHORT = 0.5
 """Of a step that would never end."""
 REQUEST = {
@@ -324,6 +327,42 @@ def test_a_claim_of_another_namespace_is_refused_as_ome_would_not_find_it(
 ) -> None:
     one, _ = loads_of(make_context(storage="pvc://team:results/tuning"))
     assert "namespace default" in str(one.failure)
+
+
+def test_whoever_clears_up_after_a_dead_attempt_ends_its_load_too(
+    ome: Callable[..., OmeCluster],
+    make_context: Callable[..., LoadContext],
+    kubernetes_double: KubernetesDouble,
+    tmp_path: Path,
+) -> None:
+    def die(run: Run) -> tuple[int, str]:
+        # What the attempt's keeper, its will, and the next attempt in this namespace do.
+        with connected(Access(str(tmp_path / "kubeconfig"))) as cluster:
+            remove_of_lease(cluster, TOKEN, OME_KINDS, grace_s=1, timeout_s=PATIENCE_S)
+        left.extend(kubernetes_double.objects("inferenceservices"))
+        return 137, ""
+
+    left: list[object] = []
+    with ome(die) as cluster:
+        one, _ = loads_of(make_context())
+        assert cluster.runs[0].stop.is_set()
+    assert left == []
+    assert "deleted while it ran" in str(one.failure)
+
+
+def test_a_load_ends_with_the_server_that_it_is_for(
+    ome: Callable[..., OmeCluster],
+    make_context: Callable[..., LoadContext],
+    kubernetes_double: KubernetesDouble,
+) -> None:
+    def lose_the_server(run: Run) -> tuple[int, str]:
+        kubernetes_double.delete("inferenceservices", "default", "exp0-a1")
+        return hang(run)
+
+    with ome(lose_the_server) as cluster:
+        one, _ = loads_of(make_context())
+        assert cluster.runs[0].stop.is_set()
+    assert "deleted while it ran" in str(one.failure)
 
 
 @pytest.mark.genai_bench

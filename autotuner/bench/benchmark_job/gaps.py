@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from autotuner.spec.study import BenchmarkJobSettings
 from autotuner.spec.workload import Workload
 
 __all__ = ["API_KEY_GAP", "gaps"]
@@ -18,7 +17,7 @@ _SCENARIO = re.compile(r"[DU]\(\d+,\d+\)|[NU]\(\d+,\d+\)/\(\d+,\d+\)")
 """What both OME's webhook and genai-bench accept of text."""
 
 
-def gaps(workload: Workload, settings: BenchmarkJobSettings) -> list[str]:
+def gaps(workload: Workload) -> list[str]:
     """Why OME's BenchmarkJob cannot load this workload, one sentence each with the way out.
 
     Read from OME 0.1.5, whose controller gives genai-bench fewer arguments than a BenchmarkJob
@@ -41,10 +40,5 @@ def gaps(workload: Workload, settings: BenchmarkJobSettings) -> list[str]:
         found.append(
             f"OME's BenchmarkJob counts in minutes, and a level of {workload.stop.seconds:g} s "
             "cannot be had; write a multiple of 60"
-        )
-    if settings.gpu_type == "A100":
-        found.append(
-            "genai-bench knows the A100 as A100-40G and A100-80G, of which OME knows neither; "
-            "leave gpu_type out, nothing is measured by it"
         )
     return found

@@ -61,7 +61,7 @@ class OmeBenchmarkJob(LoadGenerator):
         self, target: Target, workload: Workload, levels: Sequence[Level], context: LoadContext
     ) -> Generator[LevelLoad, None, None]:
         settings, launch, lease = _needed(context)
-        failure = _refusal(target, workload, settings)
+        failure = _refusal(target, workload)
         access = Access(launch.pod.kubeconfig, launch.pod.context, launch.pod.namespace)
         with contextlib.ExitStack() as stack:
             cluster: Cluster | None = None
@@ -101,8 +101,8 @@ def _needed(context: LoadContext) -> tuple[BenchmarkJobSettings, OmeSettings, Le
     return settings, launch, lease
 
 
-def _refusal(target: Target, workload: Workload, settings: BenchmarkJobSettings) -> str | None:
-    found = gaps(workload, settings)
+def _refusal(target: Target, workload: Workload) -> str | None:
+    found = gaps(workload)
     if target.api_key is not None:
         found.append(API_KEY_GAP)
     return "; ".join(found) or None

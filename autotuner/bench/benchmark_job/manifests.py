@@ -36,6 +36,8 @@ _NAME_CHARACTERS = 40
 _MODEL_LABEL = "models.ome.io/clusterbasemodel."
 _MODEL_LABEL_CHARACTERS = 32
 """OME writes a hash into longer ones."""
+_UNKNOWN_GPUS = ("A100",)
+"""genai-bench ends at once for these names of OME's: it has A100-40G and A100-80G instead."""
 _ENGINES = {"vllm": "vLLM", "sglang": "SGLang"}
 
 
@@ -120,12 +122,12 @@ def benchmark_job(order: JobOrder, belonging: Belonging) -> dict[str, Any]:
         "resultFolderName": order.name,
         "podOverride": _pod_override(order),
     }
-    engine = _ENGINES.get(order.target.backend)
-    if order.settings.gpu_type is not None and engine is not None:
+    engine, gpu = _ENGINES.get(order.target.backend), order.settings.gpu_type
+    if engine is not None and gpu is not None and gpu not in _UNKNOWN_GPUS:
         spec["serviceMetadata"] = {
             "engine": engine,
             "version": (order.launch.image or "unknown").rpartition("/")[2],
-            "gpuType": order.settings.gpu_type,
+            "gpuType": gpu,
             "gpuCount": order.gpus,
         }
     return {

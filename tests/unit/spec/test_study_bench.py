@@ -146,12 +146,6 @@ def test_the_job_loads_only_servers_of_ome(study: StudyWriter, launcher: str) ->
         ("stop: {seconds: 5}", "stop.seconds", "5", "such as 60"),
         ("stop: {seconds: 60.5}", "stop.seconds", "60.5", "such as 60"),
         (
-            "stop: {seconds: 60}, request: {temperature: 0.5}",
-            "request",
-            "{temperature: 0.5}",
-            "does not pass `request`",
-        ),
-        (
             "stop: {seconds: 60}, dataset: {path: a.csv, prompt_column: b}",
             "dataset",
             "{path: a.csv, prompt_column: b}",
@@ -159,7 +153,7 @@ def test_the_job_loads_only_servers_of_ome(study: StudyWriter, launcher: str) ->
         ),
     ],
 )
-def test_what_omes_controller_cannot_do_is_refused(
+def test_what_a_job_cannot_have_is_refused(
     study: StudyWriter, workload: str, key: str, value: str, words: str
 ) -> None:
     scenario = "dataset" if key == "dataset" else "D(5,5)"

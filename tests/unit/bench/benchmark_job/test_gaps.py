@@ -5,22 +5,20 @@ from dataclasses import replace
 import pytest
 
 from autotuner.bench.benchmark_job.gaps import gaps
-from autotuner.spec.study import BenchmarkJobSettings
 from autotuner.spec.workload import Dataset, StopRule, Workload
 
-SETTINGS = BenchmarkJobSettings("pvc://results/tuning")
 CHAT = Workload("chat", "D(100,10)", (4,), StopRule(120.0, 50), request={"temperature": 0.0})
 
 
 def test_a_workload_that_a_job_can_have_has_no_gaps() -> None:
-    assert gaps(CHAT, SETTINGS) == []
+    assert gaps(CHAT) == []
 
 
 @pytest.mark.parametrize(
     "scenario", ["N(480,240)/(300,150)", "U(50,100)/(200,250)", "U(100,200)", "D(1,1)"]
 )
 def test_every_scenario_of_text_passes(scenario: str) -> None:
-    assert gaps(replace(CHAT, scenario=scenario), SETTINGS) == []
+    assert gaps(replace(CHAT, scenario=scenario)) == []
 
 
 @pytest.mark.parametrize(
@@ -34,11 +32,5 @@ def test_every_scenario_of_text_passes(scenario: str) -> None:
     ],
 )
 def test_each_gap_is_named_once(change: dict[str, object], word: str) -> None:
-    (found,) = gaps(replace(CHAT, **change), SETTINGS)  # type: ignore[arg-type]
+    (found,) = gaps(replace(CHAT, **change))  # type: ignore[arg-type]
     assert word in found
-
-
-def test_a_gpu_that_only_one_of_both_programs_knows_is_a_gap() -> None:
-    (found,) = gaps(CHAT, replace(SETTINGS, gpu_type="A100"))
-    assert "gpu_type" in found
-    assert gaps(CHAT, replace(SETTINGS, gpu_type="H100")) == []

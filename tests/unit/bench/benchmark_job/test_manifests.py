@@ -189,6 +189,10 @@ def test_the_gpu_is_told_only_where_the_study_names_it(make_order: MakeOrder) ->
     assert told == {"engine": "vLLM", "version": "unknown", "gpuType": "H100", "gpuCount": 2}
 
 
+def test_a_gpu_that_ends_genai_bench_at_once_is_not_told(make_order: MakeOrder) -> None:
+    assert "serviceMetadata" not in benchmark_job(make_order(gpu_type="A100"), BELONGING)["spec"]
+
+
 def test_no_two_jobs_have_one_name() -> None:
     names = {new_name("exp0-a1") for _ in range(20)}
     assert len(names) == 20
