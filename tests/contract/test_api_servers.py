@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import uuid
@@ -15,7 +16,8 @@ from typing import Any
 
 import pytest
 from kubernetes import client, config, watch
-from kubernetes_double.double import KubernetesDouble
+from kubernetes_double.double import KubernetesDouble, kubernetes
+from kubernetes_double.schemas import full_crds_folder
 
 Object = dict[str, Any]
 
@@ -100,18 +102,22 @@ def service(name: str = "a", metadata: Mapping[str, Any] | None = None, **spec: 
     }
 
 
-@pytest.fixture(params=["double", "real"])
+@pytest.fixture(params=["double", "double_of_upstream", "real"])
 def services(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Services]:
     namespace = f"rules-{uuid.uuid4().hex[:8]}"
-    double: KubernetesDouble | None = None
-    if request.param == "double":
-        found: KubernetesDouble = request.getfixturevalue("kubernetes_double")
-        double = found
-        double.add_namespace(namespace)
-        kubeconfig = str(double.kubeconfig(tmp_path / "kubeconfig"))
-    elif not (kubeconfig := os.environ.get("AUTOTUNER_TEST_KUBECONFIG", "")):
-        pytest.skip("AUTOTUNER_TEST_KUBECONFIG names no real API server")
-    with config.new_client_from_config(kubeconfig) as api:
+    with contextlib.ExitStack() as stack:
+        double: KubernetesDouble | None = None
+        if request.param == "real":
+            if not (kubeconfig := os.environ.get("AUTOTUNER_TEST_KUBECONFIG", "")):
+                pytest.skip("AUTOTUNER_TEST_KUBECONFIG names no real API server")
+        else:
+            upstream = full_crds_folder() if request.param == "double_of_upstream" else None
+            if request.param == "double_of_upstream" and upstream is None:
+                pytest.skip("AUTOTUNER_TEST_CRDS names no folder with OME's definitions")
+            double = stack.enter_context(kubernetes(upstream=upstream))
+            double.add_namespace(namespace)
+            kubeconfig = str(double.kubeconfig(tmp_path / "kubeconfig"))
+        api = stack.enter_context(config.new_client_from_config(kubeconfig))
         made = Services(api, namespace, double)
         yield made
         made.clear()
