@@ -7,7 +7,7 @@ from dataclasses import replace
 from autotuner.bench.base import LevelLoad
 from autotuner.node.preparation import prepare
 from autotuner.results.levels import RequestRecord, RequestStatus
-from autotuner.spec.study import BenchConfig
+from autotuner.spec.study import BenchConfig, BenchmarkJobSettings
 from autotuner.supervision.lease import Lease
 
 SECRET = "hf_0123456789"  # noqa: S105
@@ -88,3 +88,24 @@ def test_a_server_that_is_no_process_gets_the_study_s_variables_and_not_the_node
 def test_no_proxy_comes_between_the_load_and_a_server_elsewhere(make_order, tmp_path):
     environment = prepared(make_order, tmp_path).load_context("http://10.1.2.3:8000").environment
     assert "10.1.2.3" in environment["NO_PROXY"].split(",")
+
+
+def test_a_load_generator_outside_of_the_node_knows_the_attempt_and_its_server(
+    make_order, tmp_path
+):
+    ready = prepared(make_order, tmp_path)
+    job = BenchmarkJobSettings("pvc://results/tuning")
+    order = replace(ready.order, bench=BenchConfig("ome-benchmarkjob", benchmark_job=job))
+    context = replace(ready, order=order).load_context()
+    assert (context.benchmark_job, context.lease) == (job, ready.lease)
+    server = ready.order.attempt.experiment
+    assert (context.launch, context.gpus) == (server.server.launch, server.footprint.gpus)
+
+
+def test_a_level_without_times_is_as_long_as_the_load_generator_tells(make_order, tmp_path):
+    ready = prepared(make_order, tmp_path)
+    level = ready.order.attempt.experiment.levels[0]
+    done = RequestRecord(0, RequestStatus.COMPLETED, None, e2e_latency_s=2.0, output_tokens=8)
+    result = ready.result(LevelLoad(level, (done,), None, duration_s=4.0))
+    assert result.summary["output_throughput_tok_s"] == 2.0
+    assert result.summary["requests_cut"] is None
