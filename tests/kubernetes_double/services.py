@@ -31,6 +31,7 @@ def pod_of(double: KubernetesDouble, service: Object) -> Object:
     engine = spec.get("engine") or {}
     pod = {name: part for name, part in {**runtime, **engine}.items() if name not in _OF_SERVICE}
     runner = _merged(runtime.get("runner") or {}, engine.get("runner") or {})
+    runner = _filled_in(runner)
     model = _model_path(double, service)
     given = {variable["name"] for variable in runner.get("env") or ()}
     if model is not None and "MODEL_PATH" not in given:
@@ -97,6 +98,20 @@ def _merged(runtime: Mapping[str, Any], service: Mapping[str, Any]) -> Object:
     if variables:
         merged["env"] = list(variables.values())
     return copy.deepcopy(merged)
+
+
+def _filled_in(part: Any) -> Any:
+    """OME reads a container as a template of Go: ``{{`` begins an action."""
+    if isinstance(part, dict):
+        return {name: _filled_in(each) for name, each in part.items()}
+    if isinstance(part, list):
+        return [_filled_in(each) for each in part]
+    if not isinstance(part, str):
+        return part
+    pieces = part.split("{{`{{`}}")
+    if any("{{" in piece for piece in pieces):
+        raise NotResolvedError("InternalError", f"cannot read the template {part!r}")
+    return "{{".join(pieces)
 
 
 def status_of(service: Object, *, ready: bool, url: str) -> Object:
