@@ -367,7 +367,7 @@ def test_a_slow_version_command_does_not_hold_up_a_crash(run, monkeypatch):
     def slow(*_):
         answered.append(release.wait(120))
 
-    monkeypatch.setattr(measurement, "engine_version", slow)
+    monkeypatch.setattr(process_launcher, "first_line", slow)
     told = run(flags={"fault-crash-at-start": True})
     release.set()
     assert told.outcome.kind is FailureKind.SERVER_CRASHED
