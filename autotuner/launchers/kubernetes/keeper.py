@@ -185,10 +185,11 @@ class Keeper:
                     grace_s=grace_s,
                     timeout_s=grace_s + _REMOVAL_S,
                 )
+                self._note(gone=True)
+                self._clear_up(cluster)  # of the dead, what only began to go before the start
         except (KubernetesError, TimeoutError) as error:
             _tell(f"something may be left in the cluster: {error}")
             return False
-        self._note(gone=True)
         return True
 
     def _clear_up(self, cluster: Cluster) -> None:
