@@ -12,6 +12,8 @@ __all__ = ["load_launcher"]
 _LAUNCHERS = {
     "process": "autotuner.launchers.process:ProcessLauncher",
     "docker": "autotuner.launchers.docker.launcher:DockerLauncher",
+    "kubernetes": "autotuner.launchers.kubernetes.launcher:KubernetesLauncher",
+    "ome": "autotuner.launchers.kubernetes.ome:OmeLauncher",
 }
 
 
@@ -19,13 +21,10 @@ def load_launcher(name: str) -> Launcher:
     """The launcher of this name; the study file has already refused unknown ones.
 
     Raises:
-        PlanError: it is one whose servers cannot be started yet.
+        PlanError: this node's version of the product is older than the driver's.
     """
     if name not in _LAUNCHERS:
-        raise PlanError(
-            f"servers cannot be started with the launcher {name!r} yet, only planned; use one of: "
-            f"{', '.join(_LAUNCHERS)}"
-        )
+        raise PlanError(f"this version has no launcher {name!r}; it has: {', '.join(_LAUNCHERS)}")
     module, _, attribute = _LAUNCHERS[name].partition(":")
     launcher = getattr(importlib.import_module(module), attribute)()
     assert isinstance(launcher, Launcher)  # noqa: S101 - tells mypy what the table says
