@@ -134,7 +134,8 @@ def prepare(order: AttemptOrder, gpu_ids: Sequence[str], lease: Lease) -> Prepar
     """Work out the attempt's engine and environment on this node."""
     config = order.attempt.experiment.server
     engine = load_engine(config.engine)
-    variables = {**engine.environment(config), **config.environment}
+    # Elsewhere, too: a server that is killed must not take its last words with it.
+    variables = {"PYTHONUNBUFFERED": "1", **engine.environment(config), **config.environment}
     added = {**_own_variables(lease), **variables}
     # Without GPUs an empty list: Ray hides none from an actor that has reserved none.
     added["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
