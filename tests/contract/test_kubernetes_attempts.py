@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
+import yaml
 from kubernetes_double.ome_controller import ome_controller
 
 import autotuner
@@ -16,6 +19,8 @@ from autotuner.spec.experiment import Completed, Failed, FailureKind
 from autotuner.spec.launching import OmeSettings, PodSettings
 
 HOME = str(Path(autotuner.__file__).parents[1])
+ROLES = Path(__file__).parents[2] / "cluster" / "ome" / "rbac.yaml"
+PATH = re.compile(r"/apis?/(?:([^/]+)/)?v\w+/(?:namespaces/[^/]+/)?(\w+)(?:/([^/]+)(?:/(\w+))?)?")
 KINDS = ("pods", "inferenceservices", "servingruntimes", "services", "secrets", "leases")
 
 
@@ -61,3 +66,37 @@ def test_an_attempt_that_no_node_takes_says_so_and_leaves_nothing(order, kuberne
         assert end.outcome.kind is FailureKind.UNSCHEDULABLE
         assert "nodes are available" in end.outcome.message
         assert left(kubernetes_double) == []
+
+
+def rights_used(double):
+    """Group, resource and verb of all requests that need a right of the role."""
+    used = set()
+    for asked in double.requests:
+        if asked.path == "/version":
+            continue
+        group, plural, name, part = PATH.fullmatch(asked.path).groups()
+        verb = {"PATCH": "patch", "POST": "create", "GET": "get", "DELETE": "delete"}[asked.method]
+        if name is None and asked.method in ("GET", "DELETE"):
+            verb = {"GET": "list", "DELETE": "deletecollection"}[asked.method]
+        if asked.asks("watch"):
+            verb = "watch"
+        used.add((group or "", f"{plural}/{part}" if part else plural, verb))
+        if asked.headers.get("content-type") == "application/apply-patch+yaml":
+            used.add((group or "", plural, "create"))
+    return used
+
+
+def test_the_role_that_ships_gives_all_that_an_attempt_asks_for(order, kubernetes_double):
+    with ome_controller(kubernetes_double, start_command=True):
+        assert isinstance(ended(list(run_attempt(order))).outcome, Completed)
+    granted = {
+        one
+        for each in yaml.safe_load_all(ROLES.read_text())
+        for rule in each.get("rules", ())
+        for one in product(rule["apiGroups"], rule["resources"], rule["verbs"])
+    }
+    # A load generator's own; where it is not given, there are none.
+    optional = {("ome.io", "benchmarkjobs", "list")}
+    used = rights_used(kubernetes_double)
+    assert ("", "pods", "watch") in used
+    assert used - optional <= granted
