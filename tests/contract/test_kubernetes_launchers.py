@@ -22,12 +22,15 @@ import autotuner
 from autotuner.bench.chat_client import served_models
 from autotuner.engines.registry import load_engine
 from autotuner.errors import LaunchError
+from autotuner.execution.local import LocalExecutor
 from autotuner.launchers.base import LaunchRequest
 from autotuner.launchers.kubernetes.launcher import KubernetesLauncher
 from autotuner.launchers.kubernetes.ome import OmeLauncher
 from autotuner.spec.experiment import FailureKind
 from autotuner.spec.launching import OmeSettings, PodSettings
 from autotuner.spec.server import Footprint, Model, ServerConfig
+from autotuner.spec.study_file import load_study
+from autotuner.study import run
 from autotuner.supervision.environment import clean_environment
 from autotuner.supervision.lease import held_lease
 from autotuner.supervision.sweep import sweep
@@ -393,3 +396,31 @@ def test_a_study_without_an_image_is_refused_at_once(subject):
 def test_a_kubeconfig_that_is_not_there_is_refused_at_once(subject):
     with pytest.raises(LaunchError, match="no kubeconfig at /no/such"):
         subject.start(kubeconfig="/no/such")
+
+
+def test_a_study_measures_servers_in_the_cluster(subject):
+    base_model = ", base_model: tiny" if subject.launcher == "ome" else ""
+    path = subject.folder / "study.yaml"
+    path.write_text(f"""\
+study: in-a-cluster
+engine:
+  {{name: sim, executable: {sys.executable}, image: an/image:1, flags: {{time-scale: 0.1}}}}
+model: {MODEL}
+parameters: {{max-num-seqs: [2, 8]}}
+workloads:
+  - {{name: chat, scenario: "D(20,10)", concurrency: [2], stop: {{seconds: 20, requests: 6}}}}
+objective: maximize_throughput
+baseline: false
+finalist_servers: 1
+resources: {{gpus: 0, cpus: 1}}
+bench: closed-loop
+launcher: {subject.launcher}
+{subject.launcher}: {{kubeconfig: {subject.kubeconfig}{base_model}}}
+output: out
+""")
+    with LocalExecutor(cpus=2, quotas={"kubernetes_gpus": 2}) as executor:
+        results = run(load_study(path), executor=executor)
+    assert list(results.attempts["outcome"]) == ["completed", "completed"]
+    assert set(results.attempts["server_node"]) == {"node-1"}
+    assert set(results.attempts["image"]) == {"an/image:1"}
+    assert subject.nothing_left()
