@@ -28,7 +28,7 @@ import autotuner.version
 from autotuner.errors import LaunchError
 from autotuner.launchers.base import LaunchFault, Server
 from autotuner.spec.experiment import FailureKind
-from autotuner.supervision.environment import clean_environment
+from autotuner.supervision.environment import LEASE_VARIABLE, clean_environment
 from autotuner.supervision.process import ProcessExit, SupervisedProcess
 from autotuner.supervision.wills import Will
 
@@ -161,7 +161,7 @@ class KeptServer(Server):
 def keeper_environment(token: str) -> dict[str, str]:
     """The node's environment, with which a Python finds this package wherever it was put."""
     home = str(Path(autotuner.version.__file__).parent.parent)
-    return clean_environment(add={"PYTHONPATH": home, "AUTOTUNER_LEASE": token})
+    return clean_environment(add={"PYTHONPATH": home, LEASE_VARIABLE: token})
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -16,7 +16,6 @@ from autotuner.launchers.docker.readiness import look
 from autotuner.launchers.kept import KeptServer, keeper_environment
 from autotuner.launchers.process import first_line
 from autotuner.spec.server import Footprint, ServerConfig
-from autotuner.supervision.environment import LEASE_VARIABLE
 from autotuner.supervision.wills import Will
 
 __all__ = ["DockerLauncher"]
@@ -65,7 +64,6 @@ class DockerLauncher(Launcher):
 def removal_will(token: str, daemon: str | None) -> Will:
     """What removes the container of an attempt, whoever carries it out."""
     chosen = ("--daemon", daemon) if daemon is not None else ()
+    # Without the mark of the attempt: it takes down what bears it.
     environment = {n: v for n, v in keeper_environment(token).items() if n in _PASSED_ON}
-    # It takes down what bears the mark, and must not bear it.
-    environment.pop(LEASE_VARIABLE, None)
     return Will((sys.executable, "-m", _REMOVAL, token, *chosen), token, environment)

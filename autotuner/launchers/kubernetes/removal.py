@@ -19,7 +19,6 @@ from autotuner.kubernetes_api.kinds import Kind
 from autotuner.kubernetes_api.ownership import OME_KINDS, POD_KINDS, remove_of_lease
 from autotuner.launchers.kept import keeper_environment
 from autotuner.spec.launching import PodSettings
-from autotuner.supervision.environment import LEASE_VARIABLE
 from autotuner.supervision.wills import Will
 
 __all__ = ["KINDS", "access_of", "main", "removal_will"]
@@ -63,9 +62,8 @@ def removal_will(token: str, launcher: str, access: Mapping[str, Any]) -> Will:
     for name in _ACCESS:
         if access[name] is not None:
             command += [f"--{name}", str(access[name])]
+    # Without the mark of the attempt: it takes down what bears it.
     environment = {n: v for n, v in keeper_environment(token).items() if n in _PASSED_ON}
-    # It takes down what bears the mark, and must not bear it.
-    environment.pop(LEASE_VARIABLE, None)
     return Will(tuple(command), token, environment)
 
 
