@@ -6,6 +6,7 @@ The module is not called ``plan`` because the function is, and both live in ``au
 from __future__ import annotations
 
 import itertools
+import math
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -229,9 +230,7 @@ def _experiment(
         launcher=spec.launcher,
         launch=spec.launch,
     )
-    gpus = engine.gpus(server.flags) if spec.resources.gpus is None else spec.resources.gpus
-    quota = spec.launch.quota if spec.launch is not None else None
-    footprint = Footprint(gpus_per_node=gpus, cpus=spec.resources.cpus, quota=quota)
+    footprint = _footprint(spec, engine, server)
     return Experiment(
         id=Experiment.id_of(server, workloads, footprint, spec.bench.content()),
         index=0,  # once all are known
@@ -239,6 +238,25 @@ def _experiment(
         server=server,
         workloads=workloads,
         footprint=footprint,
+    )
+
+
+def _footprint(spec: StudySpec, engine: Engine, server: ServerConfig) -> Footprint:
+    resources = spec.resources
+    gpus = engine.gpus(server.flags) if resources.gpus is None else resources.gpus
+    nodes = max(1, math.ceil(gpus / (resources.gpus_per_node or max(1, gpus))))
+    if gpus % nodes:
+        raise PlanError(
+            f"{gpus} GPUs cannot be spread evenly over {nodes} nodes of {resources.gpus_per_node} "
+            "(resources.gpus_per_node): change the parallel sizes, or exclude them"
+        )
+    return Footprint(
+        gpus // nodes,
+        nodes,
+        resources.cpus,
+        quota=spec.launch.quota if spec.launch is not None else None,
+        gpu_type=resources.gpu_type,
+        whole_nodes=resources.whole_nodes,
     )
 
 

@@ -31,9 +31,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A place for one attempt: the node, and what is reserved on it."""
+    """A place for one attempt: its nodes, and what is reserved on each of them."""
 
     node: Node
+    """Where the load comes from, and rank 0 of a server that spans several nodes."""
     gpus: int
     cpus: int
     exclusive: bool = False
@@ -42,6 +43,13 @@ class Slot:
     """Custom resource of the node that is reserved as well."""
     quota_share: int = 0
     """How much of it."""
+    others: tuple[Node, ...] = ()
+    """The further nodes, in order of rank."""
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """All of them, in order of rank."""
+        return (self.node, *self.others)
 
 
 @dataclass(frozen=True, slots=True)

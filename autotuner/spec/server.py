@@ -75,6 +75,15 @@ class Footprint:
     quota: str | None = None
     """Custom resource of the cluster that is reserved instead of GPUs of its nodes, where the
     server runs elsewhere (in Kubernetes)."""
+    gpu_type: str | None = None
+    """GPU model of the nodes as Ray names it, e.g. ``H100``; None: any."""
+    whole_nodes: bool = False
+    """No other attempt shares the nodes, whatever of them is left free."""
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether no other attempt may share its nodes."""
+        return self.whole_nodes or self.cpus.pinned
 
     @property
     def gpus(self) -> int:
@@ -87,12 +96,19 @@ class Footprint:
 
     @property
     def reserved_gpus(self) -> int:
-        """GPUs that are taken of a node of the cluster."""
+        """GPUs that are taken of each of its nodes of the Ray cluster."""
         return self.gpus_per_node if self.quota is None else 0
 
     def content(self) -> dict[str, Any]:
         """What of it can change a measurement."""
-        return {name: value for name, value in asdict(self).items() if name != "quota"}
+        content = asdict(self)
+        del content["quota"]
+        # Left out where not used, so that experiments measured before there were such keys keep
+        # their ids.
+        for name in ("gpu_type", "whole_nodes"):
+            if not content[name]:
+                del content[name]
+        return content
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,10 +148,18 @@ class Exclusion:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What each experiment reserves; ``gpus`` None means derived from the parallel sizes."""
+    """What each experiment reserves."""
 
     gpus: int | None = None
+    """None: derived from the parallel sizes."""
     cpus: CpuPlan = field(default_factory=CpuPlan)
+    """On each of its nodes."""
+    gpus_per_node: int | None = None
+    """An experiment of more GPUs spans as many nodes as it needs; None: none spans any."""
+    gpu_type: str | None = None
+    """GPU model of the nodes as Ray names it; None: any."""
+    whole_nodes: bool = False
+    """No other attempt shares a node with an experiment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +183,8 @@ class StudySpec:
     """Attempts per experiment, the first included; how it failed decides about the second."""
     give_up_after: int = 3
     """So many experiments that fail alike stop the study; 0: none do."""
+    max_gpus: int | None = None
+    """So many GPUs, at most, are held at once by all attempts together; None: no limit."""
     baseline: Mapping[str, Value] | None = field(default_factory=dict)
     """The point that all others are compared with; empty: the engine's defaults. None: none."""
     order_seed: int | None = 0

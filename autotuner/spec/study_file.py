@@ -38,7 +38,7 @@ from autotuner.spec.study_numbers import whole_number
 from autotuner.spec.study_parameters import SearchSpace, read_parameters
 from autotuner.spec.study_paths import StudyPaths
 from autotuner.spec.study_problems import Problems, unknown_name
-from autotuner.spec.study_schema import ResourcesSection, TimeoutsSection
+from autotuner.spec.study_schema import CpuSection, ResourcesSection, TimeoutsSection
 from autotuner.spec.study_values import study_name_fault
 from autotuner.spec.study_workloads import read_workloads
 from autotuner.spec.workload import Workload
@@ -67,6 +67,7 @@ _OPTIONAL = (
     "bench",
     "max_attempts",
     "give_up_after",
+    "max_gpus",
     "output",
 )
 
@@ -160,6 +161,7 @@ class _StudyReader:
             "timeouts": self._timeouts(),
             "max_attempts": self._count("max_attempts", 2, 1, "the first attempt counts"),
             "give_up_after": self._count("give_up_after", 3, 0, "0 never gives up"),
+            "max_gpus": self._max_gpus(),
             "output": self._output(name),
             "description": self._text("description"),
             "warnings": tuple(self._warnings),
@@ -209,16 +211,26 @@ class _StudyReader:
     def _resources(self) -> Resources:
         content = self._data.get("resources", {})
         section = self._problems.validated(ResourcesSection, content, ("resources",))
-        if section is None or section.cpus is None:
-            return Resources(section.gpus if section is not None else None)
-        cpus = section.cpus
+        if section is None:
+            return Resources()
+        return Resources(
+            section.gpus,
+            self._cpus(section.cpus),
+            section.gpus_per_node,
+            section.gpu_type,
+            whole_nodes=section.exclusive is not None,
+        )
+
+    def _cpus(self, cpus: CpuSection | None) -> CpuPlan:
+        if cpus is None:
+            return CpuPlan()
         both = sorted(set(cpus.server) & set(cpus.load))
         if both:
             fix = f"server and load must not share CPUs, but both have {both[0]}"
             self._problems.add(("resources", "cpus", "load"), fix)
         pinned = len({*cpus.server, *cpus.load})
         reserve = cpus.reserve or pinned or CpuPlan().reserve
-        return Resources(section.gpus, CpuPlan(reserve, cpus.server, cpus.load))
+        return CpuPlan(reserve, cpus.server, cpus.load)
 
     def _timeouts(self) -> Timeouts:
         content = self._data.get("timeouts", {})
@@ -238,6 +250,11 @@ class _StudyReader:
         return whole_number(
             self._data, key, self._problems, default=default, least=least, remark=remark
         )
+
+    def _max_gpus(self) -> int | None:
+        if self._data.get("max_gpus") is None:
+            return None
+        return self._count("max_gpus", 1, 1, "leave this key out for no limit")
 
     def _baseline(self, space: SearchSpace) -> Mapping[str, Value] | None:
         engine = engine_name(self._problems)

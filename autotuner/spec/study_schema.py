@@ -235,9 +235,27 @@ class CpuSection(Section):
     load: CpuSet = example('"4-5"', default=())
 
 
+def _exclusive(value: object) -> object:
+    if value != "node":
+        raise fault("write `exclusive: node`, or leave this key out where nodes may be shared")
+    return value
+
+
 class ResourcesSection(Section):
     gpus: int | None = example(1, default=None, ge=0)
+    gpus_per_node: int | None = example(8, default=None, ge=1)
+    gpu_type: Text | None = example("H100", default=None)
+    exclusive: Annotated[str | None, BeforeValidator(_exclusive)] = example("node", default=None)
     cpus: Annotated[CpuSection | None, BeforeValidator(_cpus)] = example(2, default=None)
+
+    hints = {
+        "nodes": "unknown key; write `gpus_per_node`: what is wider then spans several nodes",
+        **dict.fromkeys(
+            ("gpu_model", "gpu", "accelerator", "accelerator_type"),
+            "unknown key; did you mean `gpu_type`?",
+        ),
+        "max_gpus": "unknown key here; `max_gpus` stands at the top level of the file",
+    }
 
 
 class TimeoutsSection(Section):

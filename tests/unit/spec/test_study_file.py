@@ -55,6 +55,7 @@ OPTIONAL = [
     "bench",
     "max_attempts",
     "give_up_after",
+    "max_gpus",
     "output",
 ]
 DOCS = Path(__file__).parents[3] / "docs" / "study-file.md"
