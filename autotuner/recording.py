@@ -48,15 +48,18 @@ def record_attempt(
 
 def running_facts(running: Running, bench: str) -> dict[str, object]:
     """The columns that only the driver knows."""
-    node, first = running.slot.node, running.first_event_at
+    node, first, now = running.slot.node, running.first_event_at, time.monotonic()
     return {
         "node_id": node.id,
         "host": node.host,
+        "hosts": [each.host for each in running.slot.nodes],
         "gpu_model": node.gpu_model if running.slot.gpus else None,
         "bench": bench,
         "concurrent_attempts": running.neighbours,
-        "neighbours_mean": running.neighbours_mean(time.monotonic()),
+        "neighbours_mean": running.neighbours_mean(now),
         "seconds_actor_start": None if first is None else first - running.submitted_at,
+        # From the first sign of life: until then, others may have held what the slot promised.
+        "seconds_reserved": None if first is None else now - first,
         "started_at": running.started_at,
         "ended_at": datetime.now(UTC),
     }

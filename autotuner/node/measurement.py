@@ -134,17 +134,19 @@ class Measurement:
         self.phase = Phase.LOAD
         context = self._watched(self.prepared.load_context(target.url), server)
         started, load_s = time.monotonic(), 0.0
-        for workload in self.order.workloads:
-            levels = self.order.levels_of(workload)
-            with closing(self.generator.run(target, workload, levels, context)) as loads:
-                for load in loads:
-                    result = self.prepared.result(load)
-                    duration_s = result.summary.get("duration_s")
-                    load_s += duration_s if isinstance(duration_s, float) else 0.0
-                    self.facts["seconds_load"] = load_s
-                    self.facts["seconds_bench_overhead"] = time.monotonic() - started - load_s
-                    yield LevelMeasured(result)
-                    self._check_after_level(server, target, load, result)
+        try:
+            for workload in self.order.workloads:
+                levels = self.order.levels_of(workload)
+                with closing(self.generator.run(target, workload, levels, context)) as loads:
+                    for load in loads:
+                        result = self.prepared.result(load)
+                        duration_s = result.summary.get("duration_s")
+                        load_s += duration_s if isinstance(duration_s, float) else 0.0
+                        yield LevelMeasured(result)
+                        self._check_after_level(server, target, load, result)
+        finally:
+            self.facts["seconds_load"] = load_s
+            self.facts["seconds_bench_overhead"] = time.monotonic() - started - load_s
 
     def _check_after_level(
         self, server: Server, target: Target, load: LevelLoad, result: LevelResult

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from autotuner.results.gpu_time import reserved_columns
 from autotuner.results.parameter_columns import ParameterColumn
 from autotuner.results.schema import SCHEMA_VERSION
 from autotuner.spec.experiment import Attempt, Cancelled, Completed, Failed, Outcome
@@ -26,7 +27,8 @@ def experiment_row(
         parameters: The study's parameter columns.
         facts: Columns that only the node and the driver know, e.g. ``host`` or ``started_at``.
             ``simulated`` is required; a fact wins over what the experiment planned, so that
-            ``cpus_server`` is the set that was used.
+            ``cpus_server`` is the set that was used. ``hosts`` are taken to be ``host`` alone
+            where the facts have none, and ``seconds_reserved`` is divided into its shares.
     """
     experiment = attempt.experiment
     server, cpus = experiment.server, experiment.footprint.cpus
@@ -34,6 +36,7 @@ def experiment_row(
         "engine": server.engine,
         "model": server.model.path,
         "launcher": server.launcher,
+        "nodes": experiment.footprint.nodes,
         "gpus": experiment.footprint.gpus,
         "cpu_reserve": cpus.reserve,
         "cpus_server": cpu_set(cpus.server),
@@ -51,7 +54,12 @@ def experiment_row(
         "purpose": attempt.purpose.value,
     }
     point = {c.column: c.render(experiment.parameters.get(c.parameter)) for c in parameters}
-    return {**planned, **facts, **identity, **_outcome_columns(outcome), **point}
+    measured = {
+        **facts,
+        "hosts": _hosts(facts),
+        **reserved_columns(facts, gpus=experiment.footprint.gpus),
+    }
+    return {**planned, **measured, **identity, **_outcome_columns(outcome), **point}
 
 
 def cpu_set(cpus: Sequence[int]) -> str | None:
@@ -63,6 +71,13 @@ def cpu_set(cpus: Sequence[int]) -> str | None:
         else:
             ranges.append([cpu])
     return ",".join("-".join(map(str, ends)) for ends in ranges) or None
+
+
+def _hosts(facts: Mapping[str, object]) -> list[object] | None:
+    """All nodes by rank. The first is ``host``: a node's own word on its name wins."""
+    host, hosts = facts.get("host"), facts.get("hosts")
+    others = hosts[1:] if isinstance(hosts, list) else []
+    return None if host is None else [host, *others]
 
 
 def _outcome_columns(outcome: Outcome) -> dict[str, object]:

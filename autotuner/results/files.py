@@ -120,13 +120,13 @@ def read_files(
 
 def _reads(own: pa.Schema, schema: pa.Schema) -> bool:
     """Whether rows of a file's own schema are rows of ``schema``, or older ones of the same."""
-    version = (own.metadata or {}).get(VERSION_KEY)
-    if version not in {str(number).encode() for number in READABLE_VERSIONS}:
+    written = (own.metadata or {}).get(VERSION_KEY)
+    version = next((n for n in READABLE_VERSIONS if str(n).encode() == written), None)
+    if version is None:
         return False
-    if version == (schema.metadata or {}).get(VERSION_KEY):
-        return _columns(own) == _columns(schema)
-    older = [field for field in schema if field.name not in ADDED_COLUMNS]
-    return _columns(own) == _columns(older)
+    later = [names for since, names in ADDED_COLUMNS.items() if since > version]
+    known = [field for field in schema if not any(field.name in names for names in later)]
+    return _columns(own) == _columns(known)
 
 
 def _columns(fields: Iterable[pa.Field]) -> list[tuple[str, pa.DataType]]:

@@ -14,6 +14,7 @@ from autotuner.spec.objective import STATISTICS
 __all__ = [
     "ADDED_COLUMNS",
     "DISTRIBUTIONS",
+    "GPU_TIME_SHARES",
     "LEVELS",
     "READABLE_VERSIONS",
     "REQUESTS",
@@ -30,11 +31,22 @@ __all__ = [
 #    counts, ITL, goodput, tokens per dollar and the load generator's CPU share; experiments have
 #    purpose, is_baseline, neighbours_mean and gpu_driver.
 # 4: experiments have image, image_id and server_node.
-SCHEMA_VERSION = 4
-READABLE_VERSIONS = (3, 4)
+# 5: experiments have nodes, hosts, seconds_reserved, seconds_idle and gpu_seconds_*.
+SCHEMA_VERSION = 5
+READABLE_VERSIONS = (3, 4, 5)
 """Rows of older ones lack columns, which are null then."""
-ADDED_COLUMNS = frozenset({"image", "image_id", "server_node"})
-"""Of `experiments_schema`, since the oldest of these versions."""
+GPU_TIME_SHARES = ("start", "warmup", "load", "overhead", "idle")
+"""What reserved time goes to; each second to one of them."""
+ADDED_COLUMNS: Mapping[int, frozenset[str]] = {
+    4: frozenset({"image", "image_id", "server_node"}),
+    5: frozenset(
+        {
+            *("nodes", "hosts", "seconds_reserved", "seconds_idle", "gpu_seconds_reserved"),
+            *(f"gpu_seconds_{share}" for share in GPU_TIME_SHARES),
+        }
+    ),
+}
+"""Columns of `experiments_schema` by the readable version that brought them."""
 VERSION_KEY = b"autotuner.schema_version"
 
 DISTRIBUTIONS = ("ttft_s", "tpot_s", "itl_s", "e2e_latency_s")
@@ -174,6 +186,8 @@ _EXPERIMENT = [
     pa.field("node_id", pa.string()),
     pa.field("host", pa.string()),
     pa.field("server_node", pa.string()),
+    pa.field("nodes", pa.int32()),
+    pa.field("hosts", pa.list_(pa.field("element", pa.string()))),
     pa.field("gpus", pa.int32(), nullable=False),
     pa.field("gpu_ids", pa.list_(pa.field("element", pa.string()))),
     pa.field("gpu_model", pa.string()),
@@ -198,6 +212,10 @@ _EXPERIMENT = [
     pa.field("seconds_bench_overhead", pa.float64()),
     pa.field("seconds_stop", pa.float64()),
     pa.field("seconds_postflight", pa.float64()),
+    pa.field("seconds_reserved", pa.float64()),
+    pa.field("seconds_idle", pa.float64()),
+    pa.field("gpu_seconds_reserved", pa.float64()),
+    *(pa.field(f"gpu_seconds_{share}", pa.float64()) for share in GPU_TIME_SHARES),
 ]
 
 
@@ -207,7 +225,9 @@ def experiments_schema(parameters: Iterable[ParameterColumn]) -> pa.Schema:
     ``outcome`` is ``completed``, ``failed`` or ``cancelled``; ``command`` is shell-quoted;
     CPU sets read ``0-3,8``; ``seconds_*`` are durations in seconds, null where not reached.
     ``image`` is a container's image by name and ``image_id`` what that name meant, its digest;
-    ``server_node`` is the node of a Kubernetes cluster, where ``host`` is that of the load.
+    ``server_node`` is the node of a Kubernetes cluster, where ``host`` is that of the load;
+    ``hosts`` are all nodes of the slot in order of rank, beginning with ``host``. ``gpu_seconds_*``
+    are GPUs times seconds, see `autotuner.results.gpu_time`.
     """
     return pa.schema([*_EXPERIMENT, *(column.field for column in parameters)])
 

@@ -209,6 +209,7 @@ class _Writer:
         self._levels(attempt, outcome, (begin_s + end_s) / 2)
         facts: dict[str, object] = {
             **seconds,
+            "seconds_reserved": end_s - begin_s - actor_s,
             "engine_version": "1.0",
             "bench": "closed-loop",
             "bench_version": "0",

@@ -27,6 +27,7 @@ from autotuner.progress import (
 )
 from autotuner.results.levels import RequestRecord, RequestStatus, level_result
 from autotuner.results.load import load_results
+from autotuner.results.schema import GPU_TIME_SHARES
 from autotuner.results.store import ResultStore
 from autotuner.results.study_record import StudyRecord
 from autotuner.resume import close_torn_attempts, past_of
@@ -180,7 +181,7 @@ def rows(frame):
     """The rows with None for what is missing, where pandas has NaN."""
     return [
         {name: None if value is pd.NA or value != value else value for name, value in row.items()}
-        for row in frame.drop(columns="gpu_ids", errors="ignore").to_dict("records")
+        for row in frame.drop(columns=["gpu_ids", "hosts"], errors="ignore").to_dict("records")
     ]
 
 
@@ -551,6 +552,46 @@ def test_a_real_study_keeps_the_good_beside_the_bad(study):
     assert len(attempts) == 2 + 2 * 2
     assert sorted(results.levels["status"]) == ["not_measured"] * 8 + ["ok"] * 4
     assert len(results.requests) >= 12
+
+
+SHARES = [f"gpu_seconds_{share}" for share in GPU_TIME_SHARES]
+
+
+def test_each_reserved_second_of_a_real_attempt_is_in_one_share_also_of_a_failed_one(study):
+    tiny = study({"fault-crash-after-requests": [None, 0]}, gpus=2, give_up_after=0)
+    with LocalExecutor(gpus=2) as executor:
+        results = tiny.run(executor)
+    attempts = rows(results.experiments)
+    assert {row["outcome"] for row in attempts} == {"completed", "failed"}
+    for row in attempts:
+        assert sum(row[share] for share in SHARES) == pytest.approx(row["gpu_seconds_reserved"])
+        assert row["gpu_seconds_reserved"] == pytest.approx(2 * row["seconds_reserved"])
+        assert row["gpu_seconds_start"] > 0
+        assert (row["gpu_seconds_load"] > 0) is (row["outcome"] == "completed")
+
+
+def test_an_attempt_that_is_cancelled_under_load_accounts_for_all_it_reserved(study, make_workload):
+    endless = make_workload(concurrency=(1,), requests=None, seconds=3600.0)
+    tiny = study({SEQS: [4]}, workloads=(endless,), gpus=1)
+    tiny.told = Watcher(tiny.interrupt)
+    with LocalExecutor(gpus=1) as executor:
+        (row,) = rows(tiny.run(executor).experiments)
+    assert row["outcome"] == "cancelled"
+    assert sum(row[share] for share in SHARES) == pytest.approx(row["gpu_seconds_reserved"])
+
+
+def test_of_a_lost_attempt_the_reserved_time_is_known_and_no_share(study):
+    lost = AttemptLost(FailureKind.NODE_LOST, "gone")
+    executor = Scripted(lambda order: [PhaseStarted(Phase.LOAD), lost])
+    (row,) = rows(study(max_attempts=1, gpus=1).run(executor).experiments)
+    assert row["gpu_seconds_reserved"] >= 0
+    assert [row[share] for share in SHARES] == [None] * len(SHARES)
+
+
+def test_an_attempt_that_never_began_reserved_nothing_that_is_known(study):
+    executor = Scripted(lambda order: [AttemptLost(FailureKind.NODE_LOST, "gone")])
+    results = study(max_attempts=1, give_up_after=0, gpus=1).run(executor)
+    assert {row["gpu_seconds_reserved"] for row in rows(results.experiments)} == {None}
 
 
 def test_a_real_study_can_be_interrupted_and_continued(study, make_workload):

@@ -17,6 +17,7 @@ from autotuner.spec.experiment import (
     Phase,
     Purpose,
 )
+from autotuner.spec.server import Footprint
 
 
 @pytest.mark.parametrize(
@@ -92,3 +93,33 @@ def test_the_row_says_why_the_attempt_was_made_and_whether_of_the_baseline(
         facts={"simulated": False},
     )
     assert (row["purpose"], row["is_baseline"], row["attempt"]) == ("drift_check", True, 2)
+
+
+def test_the_row_names_all_nodes_by_rank_and_the_first_as_the_node_does(
+    attempt: Attempt, study: StudyRecord
+) -> None:
+    def hosts_of(**facts: object) -> object:
+        told = {"simulated": True, **facts}
+        row = experiment_row(attempt, Completed(), study="tiny", parameters=(), facts=told)
+        return row["hosts"]
+
+    assert hosts_of(host="n1") == ["n1"]
+    assert hosts_of(host="n1", hosts=["10.0.0.1", "n2"]) == ["n1", "n2"]
+    assert hosts_of() is None
+
+
+def test_the_row_says_where_its_reserved_gpu_time_went(
+    attempt: Attempt, study: StudyRecord
+) -> None:
+    wide = replace(attempt.experiment, footprint=Footprint(gpus_per_node=8, nodes=2))
+    row = experiment_row(
+        replace(attempt, experiment=wide),
+        Completed(),
+        study="tiny",
+        parameters=study.parameters,
+        facts={"simulated": False, "seconds_reserved": 10.0, "seconds_load": 7.5},
+    )
+    (stored,) = table_of([row], experiments_schema(study.parameters)).to_pylist()
+    assert (stored["nodes"], stored["gpus"]) == (2, 16)
+    assert (stored["seconds_reserved"], stored["seconds_idle"]) == (10.0, 2.5)
+    assert (stored["gpu_seconds_reserved"], stored["gpu_seconds_load"]) == (160.0, 120.0)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from autotuner.results.levels import LevelResult, not_measured
 from autotuner.results.schema import (
     ADDED_COLUMNS,
     LEVELS,
+    READABLE_VERSIONS,
     REQUESTS,
     SCHEMA_VERSION,
     VERSION_KEY,
@@ -317,32 +318,52 @@ def test_a_file_of_a_study_with_other_parameters_is_named(
         store.ended_attempts()
 
 
+def written_by(version: int, path: Path, *, without: Collection[str] = ()) -> None:
+    """Make an experiment row what an older version would have written."""
+    later = {name for since, names in ADDED_COLUMNS.items() if since > version for name in names}
+    table = pq.read_table(path).drop_columns(sorted({*later, *without}))
+    metadata = {**table.schema.metadata, VERSION_KEY: str(version).encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+
+
+@pytest.mark.parametrize("version", READABLE_VERSIONS)
 def test_rows_of_an_older_version_are_read_with_nulls_for_what_they_lack(
+    version: int,
     store: ResultStore,
     experiments: tuple[Experiment, ...],
     write_attempt: Callable[..., Attempt],
 ) -> None:
-    attempt = write_attempt(store, experiments[0])
-    path = store.paths.experiment_file(attempt.id)
-    table = pq.read_table(path).drop_columns(sorted(ADDED_COLUMNS))
-    older = {**table.schema.metadata, VERSION_KEY: b"3"}
-    pq.write_table(table.replace_schema_metadata(older), path)
-    write_attempt(store, experiments[1])
+    attempts = [write_attempt(store, experiment) for experiment in experiments[:2]]
+    written_by(version, store.paths.experiment_file(attempts[0].id))
     schema = experiments_schema(store.study.parameters)
     rows = read_tables(store.paths.experiments, file_schema(schema, store.study.study_id))
     assert rows.schema.names == schema.names
     assert rows["image"].to_pylist() == [None, None]
+    assert rows["nodes"].to_pylist() == [1 if version >= 5 else None, 1]
     assert rows["experiment_id"].to_pylist() == [experiments[0].id, experiments[1].id]
 
 
-def test_an_older_row_that_lacks_anything_else_is_not_read(
+@pytest.mark.parametrize("version", READABLE_VERSIONS)
+def test_a_row_that_lacks_anything_else_is_not_read(
+    version: int,
     store: ResultStore,
     experiments: tuple[Experiment, ...],
     write_attempt: Callable[..., Attempt],
 ) -> None:
     path = store.paths.experiment_file(write_attempt(store, experiments[0]).id)
-    table = pq.read_table(path).drop_columns([*sorted(ADDED_COLUMNS), "host"])
-    older = {**table.schema.metadata, VERSION_KEY: b"3"}
+    written_by(version, path, without=["host"])
+    with pytest.raises(OutputError, match="does not belong to this study"):
+        store.ended_attempts()
+
+
+def test_a_row_with_columns_that_its_version_did_not_have_is_not_read(
+    store: ResultStore,
+    experiments: tuple[Experiment, ...],
+    write_attempt: Callable[..., Attempt],
+) -> None:
+    path = store.paths.experiment_file(write_attempt(store, experiments[0]).id)
+    table = pq.read_table(path)
+    older = {**table.schema.metadata, VERSION_KEY: b"4"}
     pq.write_table(table.replace_schema_metadata(older), path)
     with pytest.raises(OutputError, match="does not belong to this study"):
         store.ended_attempts()
