@@ -90,6 +90,7 @@ BUILT_IN = (
     Kind("", "v1", "configmaps", "ConfigMap"),
     Kind("", "v1", "namespaces", "Namespace", namespaced=False, status=True),
     Kind("", "v1", "nodes", "Node", namespaced=False, status=True),
+    Kind("apps", "v1", "deployments", "Deployment", status=True, generations=True),
     Kind("batch", "v1", "jobs", "Job", status=True, generations=True),
     Kind("coordination.k8s.io", "v1", "leases", "Lease"),
     CRD,
