@@ -223,7 +223,7 @@ def show(size: Size, work: Work, found: dict[str, object]) -> None:
         f"CPU seconds of the driver's process: plan {whole['plan_cpu_s']:.1f}, run "
         f"{whole['driver_cpu_s']:.0f}, reading all results {whole['reading_cpu_s']:.0f}, resume "
         f"before the last life {last['resume_cpu_s']:.1f}\n"
-        f"killed {KILLS} times: {found['cut_off']} attempts had left something and are closed as cancelled"
+        f"killed {KILLS} times: {found['cut_off']} attempts that were cut off had left files"
     )
 
 
