@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from autotuner.execution.authentication import token_file
 from autotuner.execution.base import (
     AttemptLost,
     Executor,
@@ -26,7 +27,6 @@ from autotuner.execution.ray_connection import (
     address_of_environment,
     connect,
     own_signal_handlers,
-    token_file,
 )
 from autotuner.execution.ray_nodes import ask_nodes
 from autotuner.node.events import AttemptEnded, AttemptOrder, SlotCleared

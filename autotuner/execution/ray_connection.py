@@ -16,8 +16,9 @@ import ray
 from ray.exceptions import RayError
 
 from autotuner.errors import ClusterError
+from autotuner.execution.authentication import mode_for, token_file
 
-__all__ = ["address_of_environment", "connect", "own_signal_handlers", "token_file"]
+__all__ = ["address_of_environment", "connect", "own_signal_handlers"]
 
 _CONNECT_S = 10.0
 
@@ -46,7 +47,7 @@ def connect(address: str | None, quotas: Mapping[str, int] | None = None) -> Any
         options |= {"address": "local", "include_dashboard": True, "resources": dict(quotas or {})}
     else:
         _check_address(address)
-        _send_token_where_there_is_one()
+        _authenticate_as(_mode(address))
         # Nodes run the driver's own version of us, whether or not they have one installed.
         options |= {"address": address, "runtime_env": {"py_modules": [package]}}
     # It warns of a token that `dashboard` explains.
@@ -78,27 +79,40 @@ def _no_ray(address: str | None, error: Exception) -> str:
     where = f"at {address!r}" if address else "on this machine"
     return (
         f"no Ray {where}: {error}. Start one with `ray start --head`, or leave --address out "
-        "to have one started here. A cluster with token authentication needs its token in "
-        f"{token_file()}, and RAY_AUTH_MODE=token"
+        "to have one started here"
     )
 
 
-def token_file() -> Path:
-    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+def _mode(address: str) -> str | None:
+    """The value of RAY_AUTH_MODE with which to join.
 
-
-def _send_token_where_there_is_one() -> None:
-    """Make `ray.init` authenticate as `ray start` does.
-
-    From 2.60 on, `ray start` asks for a token as soon as a token file exists, but `ray.init`
-    with an address sends it only when told to, and otherwise fails after 20 s of retries. A
-    cluster without authentication ignores the token. Ray reads the variable when it is
-    imported, so it must be made to read it again.
+    Raises:
+        ClusterError: the cluster would not have us with what we have.
     """
-    if "RAY_AUTH_MODE" in os.environ:
-        return
-    if "RAY_AUTH_TOKEN" in os.environ or token_file().exists():
-        os.environ["RAY_AUTH_MODE"] = "token"
+    if (head := _head_at(address)) and (mode := mode_for(head)):
+        return mode
+    # From 2.60 on, `ray start` asks for a token as soon as a token file exists, but `ray.init`
+    # with an address sends it only when told to.
+    has_token = "RAY_AUTH_TOKEN" in os.environ or token_file().exists()
+    return "token" if has_token and "RAY_AUTH_MODE" not in os.environ else None
+
+
+def _head_at(address: str) -> str | None:
+    """``host:port`` of what ``auto`` means here; None where only `ray.init` can tell."""
+    if address != "auto":
+        return address
+    try:
+        from ray._private.services import canonicalize_bootstrap_address
+
+        return canonicalize_bootstrap_address(address)
+    except (ImportError, OSError, ValueError, RuntimeError):
+        return None
+
+
+def _authenticate_as(mode: str | None) -> None:
+    """Ray reads the variable when it is imported, so it must be made to read it again."""
+    if mode is not None and os.environ.get("RAY_AUTH_MODE") != mode:
+        os.environ["RAY_AUTH_MODE"] = mode
         raylet: Any = ray._raylet
         raylet.Config.initialize("")
 

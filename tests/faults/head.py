@@ -43,12 +43,13 @@ class Head:
 
 
 @contextmanager
-def ray_head() -> Iterator[Head]:
+def ray_head(mode: str = "token") -> Iterator[Head]:
+    """`mode`: its RAY_AUTH_MODE, and that of `Head.environment`."""
     # Short: the path of a Unix socket has at most 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
     (folder / "token").write_text(uuid.uuid4().hex)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token")}
+    environment |= {"RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN_PATH": str(folder / "token")}
     port, dashboard_port, agent_port = _free_ports(3)
     words = ["start", "--head", "--block", "--port", str(port), "--num-cpus", "2"]
     words += ["--dashboard-port", str(dashboard_port), "--temp-dir", str(folder)]

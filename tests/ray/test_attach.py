@@ -123,6 +123,24 @@ def test_a_study_runs_on_a_cluster_that_asks_for_a_token(cluster: Cluster, tmp_p
     assert token not in driver.stdout + driver.stderr
 
 
+@pytest.mark.parametrize(
+    ("token", "told"), [(None, "asks for a token, and there is none in"), ("x" * 32, "refuses the")]
+)
+def test_a_token_that_is_missing_or_wrong_is_named_before_ray_tries(
+    cluster: Cluster, tmp_path: Path, token: str | None, told: str
+) -> None:
+    (tmp_path / ".ray").mkdir()
+    if token is not None:
+        (tmp_path / ".ray" / "auth_token").write_text(token)
+    environment = {**cluster.environment, "HOME": str(tmp_path)}
+    words = ("--address", cluster.address)
+    driver = run(tmp_path / "study.yaml", *words, environment=environment)
+    assert driver.returncode == 1
+    assert told in driver.stderr
+    assert str(tmp_path / ".ray" / "auth_token") in driver.stderr
+    assert "InvalidAuthToken" not in driver.stderr  # Ray's own retries
+
+
 def test_without_an_address_the_cluster_of_the_environment_is_used(
     cluster: Cluster, tmp_path: Path
 ) -> None:
