@@ -271,7 +271,9 @@ class StudyDriver:
         if isinstance(outcome, Failed) and self._policy.is_suspect(attempt.experiment):
             outcome = replace(outcome, message=outcome.message + _SUSPECT)
         facts = {**running_facts(running, self._plan.spec.bench.name), **ended.facts}
-        record_attempt(self._plan, self._store, attempt, outcome, facts=facts, logs=ended.logs)
+        row = record_attempt(
+            self._plan, self._store, attempt, outcome, facts=facts, logs=ended.logs
+        )
         nodes = self._executor.nodes()
         retry = self._why_ending is None and self._policy.may_retry(
             attempt.experiment, outcome, nodes
@@ -280,7 +282,7 @@ class StudyDriver:
             self._waiting.append(attempt.experiment)
         elif isinstance(outcome, Failed):
             self._repeats.close(attempt.experiment)
-        self._emit(AttemptFinished(attempt, outcome, will_retry=retry))
+        self._emit(AttemptFinished(attempt, outcome, will_retry=retry, row=row))
         for host in sorted({n.host for n in nodes if n.id in aside and len(nodes) > 1}):
             self._emit(NodeSetAside(host))
         if self._why_ending is None:

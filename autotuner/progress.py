@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from autotuner.planning import Plan
 from autotuner.results.levels import LevelResult
@@ -109,6 +110,8 @@ class AttemptFinished:
     attempt: Attempt
     outcome: Outcome
     will_retry: bool
+    row: Mapping[str, object] = field(default_factory=dict)
+    """Its row among the experiments, as it was written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,10 @@ def record_attempt(
     *,
     facts: Mapping[str, object],
     logs: Mapping[str, str] | None = None,
-) -> None:
+) -> dict[str, object]:
     """Write the logs, a row for each level that has none, and last the row of the attempt.
+
+    Returns that row.
 
     Raises:
         OutputError: the disk refuses.
@@ -44,6 +46,7 @@ def record_attempt(
         facts=facts,
     )
     store.write_experiment(row)
+    return row
 
 
 def running_facts(running: Running, bench: str) -> dict[str, object]:

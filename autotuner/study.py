@@ -16,11 +16,13 @@ from autotuner.preparing import prepare_nodes
 from autotuner.progress import StudyEvent
 from autotuner.results.load import StudyResults, load_results
 from autotuner.results.lock import sole_writer
+from autotuner.results.score import Ranking
 from autotuner.results.stop_request import stop_requests
 from autotuner.results.store import ResultStore
 from autotuner.results.study_record import StudyRecord
-from autotuner.resume import close_torn_attempts, past_of
+from autotuner.resume import Past, close_torn_attempts, past_of
 from autotuner.spec.study import StudySpec
+from autotuner.study_metrics import StudyMetrics, metrics_watcher
 from autotuner.version import __version__
 
 __all__ = ["record_of", "run"]
@@ -69,20 +71,40 @@ def run(
             stop_requests(store.paths) as wanted,
             _opened(executor, address, _quotas(planned)) as place,
         ):
+            tell = _with_metrics(on_event, planned, folder, past, place)
             if past.to_do:
-                prepare_nodes(
-                    planned, place, on_event, given_up=lambda: interrupt.is_set() or wanted()
-                )
+                prepare_nodes(planned, place, tell, given_up=lambda: interrupt.is_set() or wanted())
             StudyDriver(
                 planned,
                 store,
                 place,
                 past,
-                on_event=on_event,
+                on_event=tell,
                 interrupt=interrupt,
                 stop_requested=wanted,
             ).run()
     return load_results(folder)
+
+
+def _with_metrics(
+    on_event: Callable[[StudyEvent], None],
+    planned: Plan,
+    folder: Path,
+    past: Past,
+    place: Executor,
+) -> Callable[[StudyEvent], None]:
+    """Tells the caller of each event, and then whoever draws metrics."""
+
+    def earlier() -> Ranking | None:
+        return load_results(folder).ranking() if past.reused else None
+
+    measured = metrics_watcher(lambda: StudyMetrics(planned, earlier()), place.publish)
+
+    def tell(event: StudyEvent) -> None:
+        on_event(event)
+        measured(event)
+
+    return tell
 
 
 def _opened(

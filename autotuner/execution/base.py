@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Generic, TypeVar
 
+from autotuner.execution.metrics import Sample
 from autotuner.node.events import AttemptEvent, AttemptOrder
 from autotuner.spec.experiment import FailureKind
 
@@ -137,6 +138,9 @@ class Executor(ABC):
     @abstractmethod
     def kill(self, attempt_id: str) -> None:
         """End the attempt at once, and what it left; `AttemptLost` follows if it had not ended."""
+
+    def publish(self, samples: Iterable[Sample]) -> None:  # noqa: B027, most have nobody to tell
+        """Show these numbers, and none else, to who draws metrics; nothing where nobody does."""
 
     @abstractmethod
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -22,12 +22,14 @@ from autotuner.execution.base import (
     NodeAnswer,
     Slot,
 )
+from autotuner.execution.metrics import Sample
 from autotuner.execution.ray_actor import actor_class
 from autotuner.execution.ray_connection import (
     address_of_environment,
     connect,
     own_signal_handlers,
 )
+from autotuner.execution.ray_metrics import RayMetrics
 from autotuner.execution.ray_nodes import ask_nodes
 from autotuner.node.events import AttemptEnded, AttemptOrder, SlotCleared
 from autotuner.spec.experiment import FailureKind
@@ -83,6 +85,7 @@ class RayExecutor(Executor):
         remote: Any = ray.remote
         self._sweep = remote(max_retries=0)(sweep_attempt)
         self._sweeps: list[Any] = []
+        self._metrics: RayMetrics | None = None
         self._closing = threading.Event()
         self._renewing = threading.Thread(target=self._renew_leases, daemon=True)
         self._renewing.start()
@@ -167,7 +170,13 @@ class RayExecutor(Executor):
                 lost = AttemptLost(FailureKind.ACTOR_LOST, "killed by the driver")
                 self._lost.append((attempt_id, lost))
 
+    def publish(self, samples: Iterable[Sample]) -> None:
+        self._metrics = self._metrics or RayMetrics()
+        self._metrics.publish(samples)
+
     def close(self) -> None:
+        if self._metrics is not None:
+            self._metrics.close()
         self._closing.set()
         self._renewing.join()
         for live in self._live.values():

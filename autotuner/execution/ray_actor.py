@@ -10,6 +10,7 @@ from typing import Any
 
 import ray
 
+from autotuner.execution.ray_logs import session_log_folder
 from autotuner.node.events import AttemptEvent, AttemptOrder
 from autotuner.node.experiment import run_attempt
 from autotuner.spec.experiment import Timeouts
@@ -56,7 +57,12 @@ class ExperimentActor:
         gpu_ids = sorted(devices, key=lambda device: (len(device), device))
         threading.Thread(target=self._watch_lease, args=(order.timeouts,), daemon=True).start()
         try:
-            yield from run_attempt(order, gpu_ids=gpu_ids, should_stop=lambda: self._stop_reason)
+            yield from run_attempt(
+                order,
+                gpu_ids=gpu_ids,
+                should_stop=lambda: self._stop_reason,
+                log_folder=session_log_folder(),
+            )
         finally:
             self._ended.set()
 

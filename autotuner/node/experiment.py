@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from autotuner.bench.registry import load_generator
 from autotuner.engines.registry import load_engine
@@ -23,9 +24,10 @@ from autotuner.node.events import (
 from autotuner.node.facts import host_name
 from autotuner.node.failures import AttemptCancelledError, AttemptFailedError, masked, unexpected
 from autotuner.node.gpus import gpu_probe
+from autotuner.node.log_mirror import mirrored_logs
 from autotuner.node.logs import collect_logs
 from autotuner.node.measurement import Measurement
-from autotuner.node.preparation import prepare
+from autotuner.node.preparation import Preparation, prepare
 from autotuner.spec.experiment import Failed, FailureKind, Outcome, Phase
 from autotuner.supervision.lease import Lease, held_lease
 from autotuner.supervision.sweep import Swept, sweep
@@ -38,6 +40,7 @@ def run_attempt(
     *,
     gpu_ids: Sequence[str] = (),
     should_stop: Callable[[], str | None] = lambda: None,
+    log_folder: Path | None = None,
 ) -> Iterator[AttemptEvent]:
     """Run the attempt and yield its events; the last one is `AttemptEnded`.
 
@@ -47,10 +50,11 @@ def run_attempt(
     Args:
         gpu_ids: Devices that this attempt may use, as CUDA_VISIBLE_DEVICES spells them.
         should_stop: Asked several times a second: a reason to cancel, or None.
+        log_folder: Where logs are copied to while the attempt runs; None: nowhere.
     """
     devices = Devices(gpu_probe() if gpu_ids else None, gpu_ids)
     # Only now, with its folder gone: whoever hears of the end may end this process.
-    ended = yield from _AttemptRun(order, devices, tuple(gpu_ids), should_stop).events()
+    ended = yield from _AttemptRun(order, devices, tuple(gpu_ids), should_stop, log_folder).events()
     yield ended
     if ended.slot_fault is not None and devices.hold_until_free(should_stop):
         yield SlotCleared()
@@ -63,8 +67,10 @@ class _AttemptRun:
         devices: Devices,
         gpu_ids: tuple[str, ...],
         should_stop: Callable[[], str | None],
+        log_folder: Path | None,
     ) -> None:
         self._order = order
+        self._log_folder = log_folder
         self._devices = devices
         self._gpu_ids = gpu_ids
         self._should_stop = should_stop
@@ -96,6 +102,11 @@ class _AttemptRun:
 
     def _in_folder(self, lease: Lease) -> Generator[AttemptEvent, None, Outcome]:
         prepared = prepare(self._order, self._gpu_ids, lease)
+        names = self._order.attempt.served_name
+        with mirrored_logs(lease.folder, self._log_folder, names, prepared.secrets):
+            return (yield from self._measured(prepared))
+
+    def _measured(self, prepared: Preparation) -> Generator[AttemptEvent, None, Outcome]:
         self._facts["omp_num_threads"] = prepared.environment.get("OMP_NUM_THREADS")
         measurement = Measurement(prepared, self._should_stop, self._facts)
         outcome: Outcome
@@ -111,7 +122,7 @@ class _AttemptRun:
         except Exception as error:
             outcome = _failed_by(error, measurement.phase)
         self._phase = measurement.phase
-        self._logs = collect_logs(lease.folder, prepared.secrets)
+        self._logs = collect_logs(prepared.lease.folder, prepared.secrets)
         return masked(outcome, prepared.secrets)
 
     def _preflight(self) -> None:

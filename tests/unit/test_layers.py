@@ -27,8 +27,10 @@ LAYERS = (
         "preparing",
         "repeating",
         "running",
+        "live_score",
         "recording",
         "resume",
+        "study_metrics",
         "driver",
         "study",
     ),
@@ -46,12 +48,15 @@ ONE_ROOM = {
     "preparing",
     "repeating",
     "running",
+    "live_score",
     "recording",
     "resume",
+    "study_metrics",
 }
 
 RAY_MODULES = {
-    f"execution/{name}.py" for name in ("on_ray", "ray_actor", "ray_connection", "ray_nodes")
+    f"execution/{name}.py"
+    for name in ("on_ray", "ray_actor", "ray_connection", "ray_logs", "ray_metrics", "ray_nodes")
 }
 GENAI_BENCH_MODULES = {"bench/genai_bench_shim.py"}
 STANDARD_LIBRARY_ONLY = {"supervision/supervisor.py"}

@@ -1,0 +1,63 @@
+"""The best score so far, from levels as they end: for those who watch, not for the ranking."""
+
+from __future__ import annotations
+
+from autotuner.results.levels import LevelResult
+from autotuner.results.limits import LevelRow
+from autotuner.results.measured import Measured
+from autotuner.results.score import Ranking, score_experiment
+from autotuner.results.study_record import ExpectedExperiment
+from autotuner.spec.experiment import Attempt, Completed, Experiment, Outcome
+from autotuner.spec.judging import Judging
+from autotuner.spec.objective import Direction
+from autotuner.spec.workload import Level
+
+__all__ = ["LiveScore"]
+
+
+class LiveScore:
+    """The mean score of each feasible experiment over what was measured of it, and the best.
+
+    Every repeat of every server counts as one. The ranking pools requests instead, and leaves out
+    what was measured under other circumstances; so the two may differ a little.
+
+    Args:
+        earlier: Of the results folder, where an earlier run has filled it.
+    """
+
+    def __init__(self, judging: Judging, earlier: Ranking | None = None) -> None:
+        self._judging = judging
+        self._rows: dict[str, dict[Level, LevelRow]] = {}
+        """Of each running attempt."""
+        self._scores: dict[str, list[float]] = {}
+        for entry in earlier.feasible if earlier is not None else ():
+            self._scores[entry.experiment_id] = list(entry.score.samples)
+
+    @property
+    def best(self) -> float | None:
+        """None while nothing feasible has been measured."""
+        means = [sum(scores) / len(scores) for scores in self._scores.values() if scores]
+        if not means:
+            return None
+        minimize = self._judging.objective.direction is Direction.MINIMIZE
+        return min(means) if minimize else max(means)
+
+    def level(self, attempt: Attempt, result: LevelResult) -> None:
+        self._rows.setdefault(attempt.id, {})[result.level] = result.summary
+
+    def end(self, attempt: Attempt, outcome: Outcome) -> None:
+        rows = self._rows.pop(attempt.id, {})
+        if not isinstance(outcome, Completed):
+            return
+        for repeat in sorted({level.repeat for level in rows}):
+            own = {level: row for level, row in rows.items() if level.repeat == repeat}
+            one = {level.of_all_repeats: row for level, row in own.items()}
+            measured = Measured(outcome="completed", failure="", levels=one, attempts=(one,))
+            score, _ = score_experiment(_expected(attempt.experiment), measured, self._judging)
+            if score.feasible and score.effective is not None:
+                self._scores.setdefault(attempt.experiment.id, []).append(score.effective)
+
+
+def _expected(experiment: Experiment) -> ExpectedExperiment:
+    levels = tuple(dict.fromkeys(level.of_all_repeats for level in experiment.levels))
+    return ExpectedExperiment(experiment.id, experiment.label, experiment.parameters, levels)
