@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,12 @@ class Head:
     port: int
     dashboard_port: int
     environment: dict[str, str]
+    folder: Path
+    """Ray's temporary folder."""
+
+    @property
+    def session(self) -> Path:
+        return self.folder / "session_latest"
 
     def job(self, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
         """`ray job VERB`, as a user types it."""
@@ -43,22 +49,28 @@ class Head:
 
 
 @contextmanager
-def ray_head(mode: str = "token") -> Iterator[Head]:
-    """`mode`: its RAY_AUTH_MODE, and that of `Head.environment`."""
+def ray_head(
+    mode: str = "token", words: Sequence[str] = (), more: Mapping[str, str] | None = None
+) -> Iterator[Head]:
+    """`mode`: its RAY_AUTH_MODE, and that of `Head.environment`.
+
+    `words` are of `ray start`, and `more` is of its environment.
+    """
     # Short: the path of a Unix socket has at most 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
     (folder / "token").write_text(uuid.uuid4().hex)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     environment |= {"RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN_PATH": str(folder / "token")}
+    environment |= more or {}
     port, dashboard_port, agent_port = _free_ports(3)
-    words = ["start", "--head", "--block", "--port", str(port), "--num-cpus", "2"]
-    words += ["--dashboard-port", str(dashboard_port), "--temp-dir", str(folder)]
+    start = ["start", "--head", "--block", "--port", str(port), "--num-cpus", "2", *words]
+    start += ["--dashboard-port", str(dashboard_port), "--temp-dir", str(folder)]
     # Jobs are started by the agent, and only by one that has its port for itself.
-    words += ["--dashboard-agent-listen-port", str(agent_port)]
+    start += ["--dashboard-agent-listen-port", str(agent_port)]
     log = folder / "start.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [str(Path(sys.executable).with_name("ray")), *words, "--disable-usage-stats"],
+            [str(Path(sys.executable).with_name("ray")), *start, "--disable-usage-stats"],
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -67,7 +79,7 @@ def ray_head(mode: str = "token") -> Iterator[Head]:
     try:
         started = eventually(lambda: "Ray runtime started" in log.read_text(), START_S)
         assert started, log.read_text()
-        yield Head(port, dashboard_port, environment)
+        yield Head(port, dashboard_port, environment, folder)
     finally:
         _end(process)
         shutil.rmtree(folder, ignore_errors=True)
