@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
+from autotuner.dispatching import Dispatcher
 from autotuner.errors import ClusterError
 from autotuner.execution.base import AttemptLost, Executor, ExecutorEvent, Node, Slot
-from autotuner.execution.placement import does_not_fit, fits_some_node, place, without
 from autotuner.failure_policy import FailurePolicy
 from autotuner.node.events import (
     AttemptEnded,
@@ -47,6 +47,7 @@ from autotuner.resume import Past
 from autotuner.running import Running
 from autotuner.spec.experiment import (
     Attempt,
+    Completed,
     Experiment,
     Failed,
     Outcome,
@@ -88,7 +89,6 @@ class StudyDriver:
         self._emit = on_event
         self._interrupt = interrupt
         self._stop_requested = stop_requested
-        self._waiting = list(past.to_do)
         self._running: dict[str, Running] = {}
         self._quarantined: dict[str, tuple[Running, str]] = {}
         """Attempts that have ended and hold a slot with a fault, and the fault."""
@@ -99,10 +99,10 @@ class StudyDriver:
             give_up_after=plan.spec.give_up_after,
             any_completed=past.reused > 0,
         )
+        self._dispatcher = Dispatcher(plan, executor, self._policy, past)
         self._repeats = Repeats(plan, store)
         self._purpose: dict[str, Purpose] = {}
         """Of experiments that are measured again."""
-        self._wanted_host: dict[str, str] = {}
         self._stopped: str | None = None
         self._idle_since: float | None = None
 
@@ -114,7 +114,7 @@ class StudyDriver:
                 could hold it have left and did not come back.
             OutputError: a result cannot be written.
         """
-        self._check_fit()
+        self._dispatcher.check_fit()
         started = StudyStarted(
             self._plan, self._past.reused, self._past.given_up, self._executor.dashboard
         )
@@ -124,6 +124,7 @@ class StudyDriver:
         finally:
             for attempt_id in [*self._running, *self._quarantined]:
                 self._executor.kill(attempt_id)
+            self._executor.want({})
         self._emit(StudyEnded(self._interrupt.is_set(), self._stopped))
 
     @property
@@ -147,49 +148,25 @@ class StudyDriver:
 
     def _goes_on(self) -> bool:
         """Whether there is more to start."""
-        return self._why_ending is None and (bool(self._waiting) or self._next_round())
+        return self._why_ending is None and (self._dispatcher.count > 0 or self._next_round())
 
     def _next_round(self) -> bool:
         """Whether something is to be measured once more; it waits then."""
-        nodes = self._executor.nodes()
-        wanted = self._repeats.next_round(len(place(self._plan.experiments, nodes, ())))
+        slots = self._dispatcher.places(self._plan.experiments, time.monotonic())
+        wanted = self._repeats.next_round(slots)
         if wanted is None:
             return False
-        for experiment in wanted.experiments:
-            self._purpose[experiment.id] = wanted.purpose
-            if wanted.host is not None:
-                self._wanted_host[experiment.id] = wanted.host
-        self._waiting += wanted.experiments
+        self._purpose |= {experiment.id: wanted.purpose for experiment in wanted.experiments}
+        self._dispatcher.add(wanted.experiments, wanted.host)
         self._emit(RoundStarted(wanted.experiments, wanted.purpose, wanted.why))
         return True
 
-    def _check_fit(self) -> None:
-        nodes = self._executor.nodes()
-        for experiment in self._waiting:
-            if not fits_some_node(experiment.footprint, nodes):
-                raise ClusterError(does_not_fit(experiment, nodes))
-
     def _dispatch(self) -> None:
-        taken = [running.slot for running in self._running.values()]
-        nodes = without(self._executor.nodes(), (r.slot for r, _ in self._quarantined.values()))
         now = time.monotonic()
-        chosen = place(
-            self._policy.in_order(self._waiting),
-            nodes,
-            taken,
-            allowed=lambda experiment: self._nodes_for(experiment, nodes, now),
-        )
-        for experiment, slot in chosen:
-            self._waiting.remove(experiment)
+        lost = [running.slot for running, _ in self._quarantined.values()]
+        for experiment, slot in self._dispatcher.next(self._running.values(), lost, now):
             self._submit(experiment, slot)
-        self._check_idle(nodes)
-
-    def _nodes_for(
-        self, experiment: Experiment, nodes: Sequence[Node], now: float
-    ) -> Sequence[Node]:
-        allowed = self._policy.nodes_for(experiment, nodes, now)
-        wanted = [n for n in allowed if n.host == self._wanted_host.get(experiment.id)]
-        return wanted if fits_some_node(experiment.footprint, wanted) else allowed
+        self._check_idle(now)
 
     def _submit(self, experiment: Experiment, slot: Slot) -> None:
         number = self._next_number[experiment.id]
@@ -210,27 +187,27 @@ class StudyDriver:
         for running in self._running.values():
             running.see_neighbours(on_node[running.slot.node.id] - 1, now)
 
-    def _check_idle(self, nodes: tuple[Node, ...]) -> None:
+    def _check_idle(self, now: float) -> None:
         if self._running:
             self._idle_since = None
             return
-        now = time.monotonic()
         self._idle_since = self._idle_since or now
         if now - self._idle_since > _NODE_PATIENCE_S:
-            raise ClusterError(self._why_nothing_runs(nodes))
+            raise ClusterError(self._why_nothing_runs(now))
 
-    def _why_nothing_runs(self, nodes: tuple[Node, ...]) -> str:
+    def _why_nothing_runs(self, now: float) -> str:
         if not self._quarantined:
-            return does_not_fit(self._waiting[0], nodes)
+            return self._dispatcher.why_nothing_runs(now)
         faults = "; ".join(f"{r.slot.node.host}: {f}" for r, f in self._quarantined.values())
         return (
-            f"{len(self._waiting)} experiments wait for devices that do not become free: {faults}. "
-            "End what holds them; then the same command goes on"
+            f"{self._dispatcher.count} experiments wait for devices that do not become free: "
+            f"{faults}. End what holds them; then the same command goes on"
         )
 
     def _handle(self, attempt_id: str, event: ExecutorEvent) -> None:
         if attempt_id in self._quarantined and isinstance(event, SlotCleared):
             held, _ = self._quarantined.pop(attempt_id)
+            self._dispatcher.look_again()
             self._emit(SlotFreed(held.attempt, held.slot.node.host))
         # Others are of an earlier study on the same executor, which ended with an exception.
         if attempt_id in self._running:
@@ -259,6 +236,7 @@ class StudyDriver:
 
     def _quarantine(self, running: Running, fault: str) -> None:
         self._quarantined[running.attempt.id] = (running, fault)
+        self._dispatcher.look_again()
         self._emit(SlotQuarantined(running.attempt, running.slot.node.host, fault))
 
     def _finish(self, running: Running, outcome: Outcome, ended: AttemptEnded) -> None:
@@ -274,14 +252,17 @@ class StudyDriver:
         row = record_attempt(
             self._plan, self._store, attempt, outcome, facts=facts, logs=ended.logs
         )
-        nodes = self._executor.nodes()
+        self._dispatcher.ended(running, now, completed=isinstance(outcome, Completed))
+        nodes = self._dispatcher.nodes(now)
         retry = self._why_ending is None and self._policy.may_retry(
             attempt.experiment, outcome, nodes
         )
         if retry:
-            self._waiting.append(attempt.experiment)
+            self._dispatcher.add([attempt.experiment])
         elif isinstance(outcome, Failed):
             self._repeats.close(attempt.experiment)
+        if isinstance(outcome, Failed):
+            self._dispatcher.failed()
         self._emit(AttemptFinished(attempt, outcome, will_retry=retry, row=row))
         for host in sorted({n.host for n in nodes if n.id in aside and len(nodes) > 1}):
             self._emit(NodeSetAside(host))
@@ -293,7 +274,7 @@ class StudyDriver:
             return None  # something works: its end will tell
         busy = {running.slot.node.id for running in self._running.values()}
         outlived = any(running.began_no_later_than(ended) for running in self._running.values())
-        return self._policy.systemic(nodes, busy, outlived=outlived)
+        return self._policy.study.systemic(nodes, busy, outlived=outlived)
 
     def _check_deadlines(self) -> None:
         """The node keeps its own deadlines; these are for a node that does not."""

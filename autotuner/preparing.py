@@ -8,7 +8,7 @@ from functools import partial
 
 from autotuner.errors import ClusterError
 from autotuner.execution.base import Executor, Node, NodeAnswer
-from autotuner.execution.placement import fits_some_node
+from autotuner.execution.fitting import able_nodes
 from autotuner.launchers.base import Readiness
 from autotuner.launchers.registry import load_launcher
 from autotuner.node.checkup.launching import readiness
@@ -76,7 +76,7 @@ def _asked(experiments: Sequence[Experiment], nodes: Sequence[Node]) -> dict[Nod
     """
     asked: dict[Node, Experiment] = {}
     for node in nodes:
-        able = [e for e in experiments if fits_some_node(e.footprint, [node])]
+        able = [e for e in experiments if able_nodes(e.footprint, [node])]
         if able:
             asked[node] = max(able, key=lambda e: e.footprint.gpus)
     elsewhere = [node for node, one in asked.items() if one.footprint.quota is not None]

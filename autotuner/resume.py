@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from autotuner.planning import Plan
 from autotuner.recording import record_attempt
@@ -25,6 +25,8 @@ class Past:
     """Experiments with a completed attempt."""
     given_up: int
     """Experiments that failed for a reason in their configuration."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Experiment id -> how long its last completed attempt took."""
 
 
 def past_of(plan: Plan, store: ResultStore, *, retry_failed: bool) -> Past:
@@ -46,7 +48,13 @@ def past_of(plan: Plan, store: ResultStore, *, retry_failed: bool) -> Past:
     to_do = tuple(e for e in plan.in_order if e.id not in settled)
     ids = {experiment.id for experiment in plan.experiments}
     given_up = 0 if retry_failed else len(failed & ids)
-    return Past(to_do, reused=len(completed & ids), given_up=given_up)
+    seconds = {
+        id_: attempt.seconds
+        for id_ in completed & ids
+        for attempt in attempts[id_]
+        if attempt.completed and attempt.seconds is not None
+    }
+    return Past(to_do, reused=len(completed & ids), given_up=given_up, seconds=seconds)
 
 
 def close_torn_attempts(plan: Plan, store: ResultStore) -> None:

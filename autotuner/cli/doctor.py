@@ -20,7 +20,7 @@ from autotuner.cli.checkup_table import print_checkups
 from autotuner.cli.display import output_console
 from autotuner.cli.study_file import add_launcher_arguments, plan_of
 from autotuner.execution.base import Node, NodeAnswer
-from autotuner.execution.placement import largest_quota, quota_fix
+from autotuner.execution.fitting import largest_quota, quota_fix
 from autotuner.node.checkup.clock import judge_clock, now_s
 from autotuner.node.checkup.compare import with_differences
 from autotuner.node.checkup.every_check import check_node

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from autotuner.execution.metrics import Sample
 from autotuner.node.events import AttemptEvent, AttemptOrder
 from autotuner.spec.experiment import FailureKind
+from autotuner.spec.server import Footprint
 
 __all__ = ["AttemptLost", "Executor", "ExecutorEvent", "Node", "NodeAnswer", "Slot"]
 
@@ -51,6 +52,11 @@ class Slot:
     def nodes(self) -> tuple[Node, ...]:
         """All of them, in order of rank."""
         return (self.node, *self.others)
+
+    @property
+    def held_gpus(self) -> int:
+        """GPUs that nobody else gets, on all nodes, or elsewhere by a quota."""
+        return self.gpus * len(self.nodes) + self.quota_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,20 @@ class Executor(ABC):
     @abstractmethod
     def nodes(self) -> tuple[Node, ...]:
         """The nodes that are alive now."""
+
+    def growth(self) -> tuple[Node, ...]:
+        """Nodes that the cluster may add by itself, where it can grow; most cannot.
+
+        They have no id: nothing can be sent to one before it is there.
+        """
+        return ()
+
+    def want(self, demand: Mapping[Footprint, int]) -> None:
+        """Say what the cluster should be able to hold at once, and how often; empty: nothing.
+
+        It replaces what was said before. Where the cluster cannot grow, it changes nothing.
+        """
+        return
 
     @abstractmethod
     def ask_nodes(

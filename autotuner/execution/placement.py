@@ -1,177 +1,319 @@
 """Which experiment goes where. Pure: no Ray, no clock.
 
 Ray's own queue starves wide requests and fragments nodes, so nothing is submitted that does
-not fit now, and every attempt is pinned to the node chosen here.
+not fit now, and every attempt is pinned to the nodes chosen here.
+
+* Widest first, so that a wide one never waits behind narrow ones that could run beside it; of
+  equally wide ones those first that have the fewest nodes to choose from.
+* Best fit: each goes to the node that it fills best, which keeps other nodes whole for wide ones,
+  or empty, so that a cluster can give them back.
+* Draining: where narrow attempts never end all at once, a wide one would wait for ever. So nodes
+  are drained for it: as many as its kind needs to be done when the rest is, those that will be free
+  soonest. Narrower ones may still use such a node for as long as it takes to drain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import heapq
+import math
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 from autotuner.execution.base import Node, Slot
+from autotuner.execution.books import NodeUse, fits, slot_of, use_of
+from autotuner.execution.fitting import able_nodes
 from autotuner.spec.experiment import Experiment
 from autotuner.spec.server import Footprint
 
-__all__ = [
-    "NodeUse",
-    "does_not_fit",
-    "fits_some_node",
-    "largest_quota",
-    "place",
-    "quota_fix",
-    "without",
-]
+__all__ = ["Group", "Held", "Placement", "place", "places"]
+
+_BACKFILL_S = 1800.0
+"""Estimates may be wrong: what has waited for so long gets its nodes drained without exception."""
 
 
 @dataclass(frozen=True, slots=True)
-class NodeUse:
-    """What is taken of a node."""
+class Group:
+    """Waiting experiments that need the same and may go to the same nodes."""
 
-    gpus: int = 0
-    cpus: int = 0
-    attempts: int = 0
-    exclusive: bool = False
-    quotas: Mapping[str, int] = field(default_factory=dict)
+    footprint: Footprint
+    experiments: Sequence[Experiment]
+    """In order of their start."""
+    nodes: Sequence[Node]
+    work_s: float
+    """Expected seconds of all of them, one after the other."""
+    waited_s: float = 0.0
+    """How long the one has waited that has waited longest."""
 
-    def plus(self, slot: Slot) -> NodeUse:
-        quotas = dict(self.quotas)
-        if slot.quota is not None:
-            quotas[slot.quota] = quotas.get(slot.quota, 0) + slot.quota_share
-        return NodeUse(
-            self.gpus + slot.gpus,
-            self.cpus + slot.cpus,
-            self.attempts + 1,
-            self.exclusive or slot.exclusive,
-            quotas,
-        )
-
-    def quota_left(self, footprint: Footprint, node: Node) -> int:
-        """Of the quota that the footprint takes from; 0 where it takes from none."""
-        if footprint.quota is None:
-            return 0
-        return node.quotas.get(footprint.quota, 0) - self.quotas.get(footprint.quota, 0)
+    @property
+    def mean_s(self) -> float:
+        """Expected seconds of one."""
+        return self.work_s / max(1, len(self.experiments))
 
 
-def fits_some_node(footprint: Footprint, nodes: Iterable[Node]) -> bool:
-    """Whether an idle node of the cluster could hold the footprint."""
-    return any(_fits(footprint, node, NodeUse()) for node in nodes)
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A slot that is taken, and for how long it is expected to be."""
+
+    slot: Slot
+    left_s: float
 
 
-def does_not_fit(experiment: Experiment, nodes: Sequence[Node]) -> str:
-    """What the experiment needs, what the largest node has, and what to change."""
-    need = experiment.footprint
-    needs = f"experiment {experiment.id} ({experiment.label}) needs"
-    if need.quota is not None and need.quota_share > largest_quota(need.quota, nodes):
-        return f"{needs} {_quota_missing(need, need.quota, nodes)}"
-    largest = max(nodes, key=lambda node: (node.gpus, node.cpus), default=None)
-    has = "the cluster has no node"
-    if largest is not None:
-        has = f"the largest node ({largest.host}) has {largest.gpus} GPUs and {largest.cpus} CPUs"
-    return (
-        f"{needs} {need.reserved_gpus} GPUs and "
-        f"{need.cpus.reserve} CPUs on one node, but {has}. Set resources.gpus or resources.cpus, "
-        "remove the wide parallel sizes, or use a larger cluster (--address)"
-    )
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What starts now."""
 
-
-def largest_quota(quota: str, nodes: Iterable[Node]) -> int:
-    """What the node that has most of the custom resource has of it."""
-    return max((node.quotas.get(quota, 0) for node in nodes), default=0)
-
-
-def quota_fix(quota: str, least: int) -> str:
-    """How a node comes by a custom resource."""
-    return (
-        f"start a node with `ray start --resources '{{\"{quota}\": {least}}}'`, with the number "
-        "of GPUs that servers may take of the Kubernetes cluster at once"
-    )
-
-
-def _quota_missing(need: Footprint, quota: str, nodes: Sequence[Node]) -> str:
-    most = largest_quota(quota, nodes)
-    has = f"no node has more than {most}" if most else "the cluster has none"
-    return (
-        f"{need.quota_share} of the Ray resource {quota} on one node, but {has}: "
-        f"{quota_fix(quota, need.quota_share)}. Or let autotuner start a Ray here (no --address)"
-    )
-
-
-def without(nodes: Sequence[Node], lost: Iterable[Slot]) -> tuple[Node, ...]:
-    """The nodes as large as they are without slots that nobody can use."""
-    use: dict[str, NodeUse] = {}
-    for slot in lost:
-        use[slot.node.id] = use.get(slot.node.id, NodeUse()).plus(slot)
-    return tuple(_smaller(node, use[node.id]) if node.id in use else node for node in nodes)
-
-
-def _smaller(node: Node, lost: NodeUse) -> Node:
-    quotas = {name: most - lost.quotas.get(name, 0) for name, most in node.quotas.items()}
-    return replace(node, gpus=node.gpus - lost.gpus, cpus=node.cpus - lost.cpus, quotas=quotas)
+    chosen: tuple[tuple[Experiment, Slot], ...]
+    """Of each group the first ones."""
+    drained: frozenset[str]
+    """Ids of the nodes that are kept for wide ones; the next round is to be told."""
 
 
 def place(
-    waiting: Sequence[Experiment],
+    groups: Iterable[Group],
     nodes: Sequence[Node],
-    taken: Iterable[Slot],
+    held: Sequence[Held] = (),
     *,
-    allowed: Callable[[Experiment], Sequence[Node]] | None = None,
-) -> list[tuple[Experiment, Slot]]:
-    """Choose slots for as many waiting experiments as fit beside what is taken.
-
-    Widest first, so that a wide one never waits behind narrow ones that could run beside it;
-    equals in the order given. Each goes to the node that it fills best, which keeps other
-    nodes whole for wide ones.
+    most_gpus: int | None = None,
+    drained: Collection[str] = (),
+) -> Placement:
+    """Choose slots for as many waiting experiments as fit beside what is held.
 
     Args:
-        allowed: The nodes among which an experiment's is chosen; default: all of them.
+        most_gpus: So many GPUs may be held at once; None: all there are.
+        drained: Of the round before, so that a node that was drained for long is not given up for
+            another one.
     """
-    use: dict[str, NodeUse] = {node.id: NodeUse() for node in nodes}
-    for slot in taken:
-        use[slot.node.id] = use.get(slot.node.id, NodeUse()).plus(slot)
-    chosen: list[tuple[Experiment, Slot]] = []
-    for experiment in sorted(waiting, key=lambda e: -e.footprint.gpus):
-        choice = nodes if allowed is None else allowed(experiment)
-        node = _best_node(experiment.footprint, choice, use)
-        if node is not None:
-            slot = _slot(experiment.footprint, node)
-            use[node.id] = use[node.id].plus(slot)
-            chosen.append((experiment, slot))
-    return chosen
+    waiting = sorted((group for group in groups if group.experiments), key=_precedence)
+    turn = _Round(waiting, nodes, held, most_gpus, frozenset(drained))
+    for group in waiting:
+        placed = turn.fill(group)
+        if placed < len(group.experiments):
+            turn.drain_for(group, len(group.experiments) - placed)
+    return Placement(tuple(turn.chosen), frozenset(turn.drained))
 
 
-def _slot(footprint: Footprint, node: Node) -> Slot:
-    cpus = footprint.cpus
-    return Slot(
-        node,
-        footprint.reserved_gpus,
-        cpus.reserve,
-        exclusive=cpus.pinned,
-        quota=footprint.quota,
-        quota_share=footprint.quota_share,
+def places(experiments: Sequence[Experiment], nodes: Sequence[Node]) -> int:
+    """How many of the experiments an idle cluster could hold at once."""
+    by_footprint: dict[Footprint, list[Experiment]] = {}
+    for experiment in experiments:
+        by_footprint.setdefault(experiment.footprint, []).append(experiment)
+    groups = [Group(need, same, nodes, 0.0) for need, same in by_footprint.items()]
+    return len(place(groups, nodes).chosen)
+
+
+def _precedence(group: Group) -> tuple[int, int, bool, int]:
+    need = group.footprint
+    return (-need.gpus, -need.nodes, not need.exclusive, len(able_nodes(need, group.nodes)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reserve:
+    """What is kept free of a node, and for how long others may use it all the same."""
+
+    use: NodeUse
+    lent_s: float
+
+
+class _Round:
+    """One round of placement; what is chosen is taken at once."""
+
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        nodes: Sequence[Node],
+        held: Sequence[Held],
+        most_gpus: int | None,
+        drained_before: frozenset[str],
+    ) -> None:
+        self.chosen: list[tuple[Experiment, Slot]] = []
+        self.drained: set[str] = set()
+        self._held = held
+        self._kinds = Counter(_Kind.of(one.slot) for one in held)
+        self._use = use_of(nodes, (one.slot for one in held))
+        self._reserves: dict[str, _Reserve] = {}
+        self._drained_before = drained_before
+        gpus = sum(node.gpus for node in nodes)
+        self._capacity = gpus if most_gpus is None else min(gpus, most_gpus)
+        self._budget = _Budget(most_gpus, held)
+        work = sum(one.left_s * _weight(one.slot.held_gpus) for one in held)
+        work += sum(group.work_s * _weight(group.footprint.gpus) for group in groups)
+        self._rest_s = work / max(self._capacity, len(held), 1)
+        """Expected seconds until everything is done, with no device idle."""
+
+    def fill(self, group: Group) -> int:
+        """Place the first ones of the group; returns how many."""
+        need = group.footprint
+        free = [(self._rank(need, n), n.id, n) for n in group.nodes if self._has_room(group, n)]
+        heapq.heapify(free)
+        for count, experiment in enumerate(group.experiments):
+            if len(free) < need.nodes:
+                return count
+            best = [heapq.heappop(free)[2] for _ in range(need.nodes)]
+            slot = slot_of(need, *best)
+            if not self._budget.has_room(slot, group.mean_s):
+                return count
+            self.chosen.append((experiment, slot))
+            self._kinds[_Kind.of(slot)] += 1
+            self._budget.take(slot)
+            for node in best:
+                self._use[node.id] = self._use[node.id].plus(slot)
+                if self._has_room(group, node):
+                    heapq.heappush(free, (self._rank(need, node), node.id, node))
+        return len(group.experiments)
+
+    def drain_for(self, group: Group, left: int) -> None:
+        """Keep nodes free for those of the group that have found no place.
+
+        Where as wide ones run already, their places go over to the group; else it would wait for
+        narrow ones to end by chance at the same time.
+        """
+        need = group.footprint
+        wanted = min(left, math.ceil(left * group.mean_s / max(self._rest_s, group.mean_s, 1e-9)))
+        wanted -= sum(count for kind, count in self._kinds.items() if kind.goes_over_to(need))
+        if wanted <= 0:
+            return
+        ends = self._ends_by_node()
+        able = [
+            (_free_in_s(need, node, ends[node.id]), node) for node in able_nodes(need, group.nodes)
+        ]
+        able.sort(key=lambda one: (one[1].id not in self._drained_before, one[0], one[1].id))
+        able = able[: wanted * need.nodes]
+        able = able[: len(able) - len(able) % need.nodes]
+        patient = group.waited_s < _BACKFILL_S
+        for start in range(0, len(able), need.nodes):
+            together = able[start : start + need.nodes]
+            lent_s = max(free_in_s for free_in_s, _ in together) if patient else 0.0
+            slot = slot_of(need, *(node for _, node in together))
+            self._reserve(slot, lent_s)
+            self._budget.reserve(slot, patient=patient)
+
+    def _reserve(self, slot: Slot, lent_s: float) -> None:
+        for node in slot.nodes:
+            before = self._reserves.get(node.id, _Reserve(NodeUse(), math.inf))
+            self._reserves[node.id] = _Reserve(before.use.plus(slot), min(before.lent_s, lent_s))
+            self.drained.add(node.id)
+
+    def _ends_by_node(self) -> dict[str, list[Held]]:
+        """Node id -> what is held of it, what ends first first."""
+        ends: dict[str, list[Held]] = defaultdict(list)
+        for one in sorted(self._held, key=lambda one: one.left_s):
+            for node in one.slot.nodes:
+                ends[node.id].append(one)
+        for _, slot in self.chosen:
+            for node in slot.nodes:
+                ends[node.id].append(Held(slot, math.inf))
+        return ends
+
+    def _has_room(self, group: Group, node: Node) -> bool:
+        use = self._use.get(node.id, NodeUse())
+        if not fits(group.footprint, node, use):
+            return False
+        reserve = self._reserves.get(node.id)
+        if reserve is None or group.mean_s <= reserve.lent_s:
+            return True
+        return fits(group.footprint, node, _sum(use, reserve.use))
+
+    def _rank(self, need: Footprint, node: Node) -> tuple[int, int, int]:
+        """The lower, the better the node is filled."""
+        use = self._use[node.id]
+        return (use.quota_left(need, node), node.gpus - use.gpus, node.cpus - use.cpus)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What decides who could have a slot's place after it."""
+
+    gpus: int
+    cpus: int
+    nodes: int
+    exclusive: bool
+    quota: str | None
+    quota_share: int
+    gpu_models: frozenset[str | None]
+
+    @staticmethod
+    def of(slot: Slot) -> _Kind:
+        return _Kind(
+            slot.gpus,
+            slot.cpus,
+            len(slot.nodes),
+            slot.exclusive,
+            slot.quota,
+            slot.quota_share,
+            frozenset(node.gpu_model for node in slot.nodes),
+        )
+
+    def goes_over_to(self, need: Footprint) -> bool:
+        """Whether there is room for the footprint once the slot is free."""
+        return (
+            self.gpus >= need.reserved_gpus
+            and self.cpus >= need.cpus.reserve
+            and self.nodes >= need.nodes
+            and (self.exclusive or not need.exclusive)
+            and self.quota == need.quota
+            and self.quota_share >= need.quota_share
+            and all(map(need.allows, self.gpu_models))
+        )
+
+
+def _free_in_s(need: Footprint, node: Node, ends: Sequence[Held]) -> float:
+    """Expected seconds until the node has room, if nobody else gets it.
+
+    Args:
+        ends: What is held of it, what ends first first.
+    """
+    for ended in range(len(ends) + 1):
+        still = use_of((node,), (one.slot for one in ends[ended:]))[node.id]
+        if fits(need, node, still):
+            return ends[ended - 1].left_s if ended else 0.0
+    return math.inf
+
+
+class _Budget:
+    """How many GPUs may be held at once, over all nodes."""
+
+    def __init__(self, most_gpus: int | None, held: Sequence[Held]) -> None:
+        self._left = math.inf
+        self._ends: list[tuple[float, int]] = []
+        if most_gpus is not None:
+            self._ends = sorted((one.left_s, one.slot.held_gpus) for one in held)
+            self._left = most_gpus - sum(gpus for _, gpus in self._ends)
+        self._reserved = 0
+        self._lent_s = math.inf
+
+    def has_room(self, slot: Slot, lease_s: float) -> bool:
+        reserved = 0 if lease_s <= self._lent_s else self._reserved
+        return slot.held_gpus == 0 or slot.held_gpus <= self._left - reserved
+
+    def take(self, slot: Slot) -> None:
+        self._left -= slot.held_gpus
+
+    def reserve(self, slot: Slot, *, patient: bool) -> None:
+        """Let nobody else have as many of those that become free, but for as long as it takes."""
+        self._reserved += slot.held_gpus
+        free, lent_s = self._left, 0.0
+        for left_s, ended in self._ends:
+            if free >= self._reserved:
+                break
+            free, lent_s = free + ended, left_s
+        self._lent_s = lent_s if patient else 0.0
+
+
+def _sum(use: NodeUse, more: NodeUse) -> NodeUse:
+    quotas = {
+        name: use.quotas.get(name, 0) + more.quotas.get(name, 0)
+        for name in {*use.quotas, *more.quotas}
+    }
+    return NodeUse(
+        use.gpus + more.gpus,
+        use.cpus + more.cpus,
+        use.attempts + more.attempts,
+        use.exclusive or more.exclusive,
+        quotas,
     )
 
 
-def _best_node(
-    footprint: Footprint, nodes: Sequence[Node], use: Mapping[str, NodeUse]
-) -> Node | None:
-    fitting = [node for node in nodes if _fits(footprint, node, use[node.id])]
-    return min(
-        fitting,
-        key=lambda node: (
-            use[node.id].quota_left(footprint, node),
-            node.gpus - use[node.id].gpus,
-            node.cpus - use[node.id].cpus,
-        ),
-        default=None,
-    )
-
-
-def _fits(footprint: Footprint, node: Node, use: NodeUse) -> bool:
-    if footprint.nodes > 1 or use.exclusive or (footprint.cpus.pinned and use.attempts):
-        return False
-    return (
-        footprint.reserved_gpus <= node.gpus - use.gpus
-        and footprint.quota_share <= use.quota_left(footprint, node)
-        and footprint.cpus.reserve <= node.cpus - use.cpus
-    )
+def _weight(gpus: int) -> int:
+    """By which an attempt's seconds count; without GPUs a slot counts as one."""
+    return max(1, gpus)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from autotuner.errors import OutputError
@@ -42,6 +43,8 @@ class EndedAttempt:
     host: str | None
     began: bool
     """Whether it gave any sign of life."""
+    seconds: float | None = None
+    """From its start to its end on the node; None where either is not known."""
 
 
 class ResultStore:
@@ -156,7 +159,7 @@ class ResultStore:
         rows = read_tables(self.paths.experiments, self._experiments)
         columns = [
             *("experiment_id", "attempt", "outcome", "failure_kind", "host"),
-            "seconds_actor_start",
+            *("seconds_actor_start", "started_at", "ended_at"),
         ]
         return tuple(
             EndedAttempt(
@@ -166,6 +169,7 @@ class ResultStore:
                 failure=FailureKind(row["failure_kind"]) if row["failure_kind"] else None,
                 host=row["host"],
                 began=row["seconds_actor_start"] is not None,
+                seconds=_seconds(row["started_at"], row["ended_at"]),
             )
             for row in rows.select(columns).to_pylist()
         )
@@ -194,6 +198,12 @@ class ResultStore:
         if self.paths.logs.is_dir():
             names += [folder.name for folder in self.paths.logs.iterdir()]
         yield from filter(None, map(attempt_of, names))
+
+
+def _seconds(started_at: datetime | None, ended_at: datetime | None) -> float | None:
+    if started_at is None or ended_at is None:
+        return None
+    return (ended_at - started_at).total_seconds()
 
 
 def read_study(paths: ResultPaths) -> StudyRecord:

@@ -99,6 +99,12 @@ class Footprint:
         """GPUs that are taken of each of its nodes of the Ray cluster."""
         return self.gpus_per_node if self.quota is None else 0
 
+    def allows(self, gpu_model: str | None) -> bool:
+        """Whether a node with such GPUs will do."""
+        if self.gpu_type is None:
+            return True
+        return gpu_model is not None and gpu_model.lower() == self.gpu_type.lower()
+
     def content(self) -> dict[str, Any]:
         """What of it can change a measurement."""
         content = asdict(self)

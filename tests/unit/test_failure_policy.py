@@ -172,55 +172,55 @@ def set_aside(judge, node, now=0.0, *, who=(E2, E3, E4)):
 
 class TestNodesFor:
     def test_all_nodes_at_first(self):
-        assert policy().nodes_for(E1, [A, B], 0.0) == (A, B)
+        assert policy().nodes_for(policy().choice(E1), [A, B], 0.0) == (A, B)
 
     @pytest.mark.parametrize("kind", set(FailureKind) - {FailureKind.UNSCHEDULABLE})
     def test_not_the_one_on_which_it_has_failed(self, kind):
         judge = policy()
         fails(judge, E1, A, kind)
-        assert judge.nodes_for(E1, [A, B, C], 0.0) == (B, C)
-        assert judge.nodes_for(E2, [A, B, C], 0.0) == (A, B, C)
+        assert judge.nodes_for(judge.choice(E1), [A, B, C], 0.0) == (B, C)
+        assert judge.nodes_for(judge.choice(E2), [A, B, C], 0.0) == (A, B, C)
 
     def test_the_one_whose_pod_found_no_place_as_well_as_any_other(self):
         judge = policy()
         fails(judge, E1, A, FailureKind.UNSCHEDULABLE)
-        assert judge.nodes_for(E1, [A, B], 0.0) == (A, B)
+        assert judge.nodes_for(judge.choice(E1), [A, B], 0.0) == (A, B)
 
     @pytest.mark.parametrize("others", [[], [SMALL]])
     def test_that_one_too_where_no_other_could_ever_hold_it(self, others):
         judge = policy()
         fails(judge, E1, A, FailureKind.SERVER_CRASHED)
-        assert A in judge.nodes_for(E1, [A, *others], 0.0)
+        assert A in judge.nodes_for(judge.choice(E1), [A, *others], 0.0)
 
     def test_not_one_that_is_set_aside(self):
         judge = policy()
         set_aside(judge, A)
-        assert judge.nodes_for(E1, [A, B], 0.0) == (B,)
+        assert judge.nodes_for(judge.choice(E1), [A, B], 0.0) == (B,)
 
     def test_one_that_is_set_aside_too_where_no_other_could_ever_hold_it(self):
         judge = policy()
         set_aside(judge, A)
-        assert A in judge.nodes_for(E1, [A, SMALL], 0.0)
-        assert judge.nodes_for(E1, [A], 0.0) == (A,)
+        assert A in judge.nodes_for(judge.choice(E1), [A, SMALL], 0.0)
+        assert judge.nodes_for(judge.choice(E1), [A], 0.0) == (A,)
 
     def test_rather_the_one_on_which_it_has_failed_than_one_set_aside(self):
         judge = policy()
         fails(judge, E1, A, FailureKind.SERVER_CRASHED)
         set_aside(judge, B)
-        assert judge.nodes_for(E1, [A, B], 0.0) == (A,)
+        assert judge.nodes_for(judge.choice(E1), [A, B], 0.0) == (A,)
 
     def test_rather_one_set_aside_than_the_one_that_lacks_what_it_needs(self):
         judge = policy()
         fails(judge, E1, A, FailureKind.MODEL_NOT_FOUND)
         set_aside(judge, B)
-        assert judge.nodes_for(E1, [A, B], 0.0) == (B,)
+        assert judge.nodes_for(judge.choice(E1), [A, B], 0.0) == (B,)
 
     def test_where_all_are_set_aside_still_not_the_one_on_which_it_has_failed(self):
         judge = policy()
         fails(judge, E1, A, FailureKind.SERVER_CRASHED)
         set_aside(judge, A)
         set_aside(judge, B)
-        assert judge.nodes_for(E1, [A, B], 0.0) == (B,)
+        assert judge.nodes_for(judge.choice(E1), [A, B], 0.0) == (B,)
 
     def test_where_all_are_set_aside_and_tried_none_that_lacks_what_it_needs(self):
         judge = policy(max_attempts=9)
@@ -228,16 +228,16 @@ class TestNodesFor:
         fails(judge, E1, B, FailureKind.LAUNCH_FAILED)
         set_aside(judge, A)
         set_aside(judge, B, who=(E2, E3))
-        assert judge.nodes_for(E1, [A, B], 0.0) == (A,)
+        assert judge.nodes_for(judge.choice(E1), [A, B], 0.0) == (A,)
 
     def test_with_every_node_tried_any_of_them(self):
         judge = policy(max_attempts=9)
         for node in (A, B):
             fails(judge, E1, node, FailureKind.LAUNCH_FAILED)
-        assert judge.nodes_for(E1, [A, B], 0.0) == (A, B)
+        assert judge.nodes_for(judge.choice(E1), [A, B], 0.0) == (A, B)
 
     def test_none_of_no_nodes(self):
-        assert policy().nodes_for(E1, [], 0.0) == ()
+        assert policy().nodes_for(policy().choice(E1), [], 0.0) == ()
 
 
 class TestNodeSetAside:
@@ -252,10 +252,10 @@ class TestNodeSetAside:
         judge = policy()
         for who in (E1, E2, E3):
             assert fails(judge, who, A, kind) == frozenset()
-        assert judge.nodes_for(E4, [A, B], 0.0) == (A, B)
+        assert judge.nodes_for(judge.choice(E4), [A, B], 0.0) == (A, B)
         told = [completes(judge, who, B) for who in (E1, E2, E3)]
         assert told == [frozenset(), frozenset(), {"a"}]
-        assert judge.nodes_for(E4, [A, B], 0.0) == (B,)
+        assert judge.nodes_for(judge.choice(E4), [A, B], 0.0) == (B,)
 
     def test_a_node_is_not_to_blame_for_what_completes_on_it_at_last(self):
         judge = policy()
@@ -303,8 +303,8 @@ class TestNodeSetAside:
         judge = policy()
         set_aside(judge, A)
         completes(judge, E1, A)  # it was on its way already
-        assert judge.nodes_for(E2, [A, B], 0.0) == (B,)
-        assert judge.nodes_for(EVERYONE[9], [A, B], 0.0) == (A, B)
+        assert judge.nodes_for(judge.choice(E2), [A, B], 0.0) == (B,)
+        assert judge.nodes_for(judge.choice(EVERYONE[9]), [A, B], 0.0) == (A, B)
 
     def test_a_completion_on_another_node_forgives_nothing(self):
         judge = policy()
@@ -317,8 +317,8 @@ class TestNodeSetAside:
         judge = policy()
         set_aside(judge, A, 1000.0)
         later = 1000.0 + HALF_AN_HOUR
-        assert judge.nodes_for(E1, [A, B], later - 1.0) == (B,)
-        assert judge.nodes_for(E1, [A, B], later) == (A, B)
+        assert judge.nodes_for(judge.choice(E1), [A, B], later - 1.0) == (B,)
+        assert judge.nodes_for(judge.choice(E1), [A, B], later) == (A, B)
 
     def test_it_is_set_aside_again_after_three_more(self):
         judge = policy()
@@ -330,7 +330,7 @@ class TestNodeSetAside:
         set_aside(judge, A)
         for who in EVERYONE[5:12]:
             assert fails(judge, who, A, FailureKind.LAUNCH_FAILED, 10.0) == frozenset()
-        assert A in judge.nodes_for(E1, [A, B], HALF_AN_HOUR)
+        assert A in judge.nodes_for(judge.choice(E1), [A, B], HALF_AN_HOUR)
 
     def test_nodes_are_told_apart(self):
         judge = policy()

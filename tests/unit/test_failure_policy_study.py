@@ -83,7 +83,7 @@ class Story:
 
     @property
     def stop(self):
-        return self.policy.systemic(self.nodes)
+        return self.policy.study.systemic(self.nodes)
 
 
 @pytest.fixture
@@ -188,13 +188,13 @@ class TestPodsWithoutPlace:
     def test_so_it_does_whichever_nodes_have_asked_and_which_are_busy(self, story):
         it = story(grid(a=range(3)), nodes=(A, B))
         assert self.fail_all(it) is not None
-        assert it.policy.systemic(it.nodes, [B.id, C.id]) is not None
+        assert it.policy.study.systemic(it.nodes, [B.id, C.id]) is not None
 
     def test_not_while_one_runs_that_may_take_the_place(self, story):
         it = story(grid(a=range(3)))
         self.fail_all(it)
-        assert it.policy.systemic(it.nodes, [A.id], outlived=True) is None
-        assert it.policy.systemic(it.nodes, [A.id], outlived=False) is not None
+        assert it.policy.study.systemic(it.nodes, [A.id], outlived=True) is None
+        assert it.policy.study.systemic(it.nodes, [A.id], outlived=False) is not None
 
     @pytest.mark.parametrize(("narrowest", "stops"), [(2, True), (1, False)])
     def test_not_before_the_narrowest_has_found_none(self, story, narrowest, stops):
@@ -280,7 +280,7 @@ class TestConfigurations:
         it = story(points([{"a": True, "b": 1}, {"a": 1, "b": 2}, {"a": True, "b": 2}]))
         for i in (0, 2):
             it.fail(i, FailureKind.CONFIG_REJECTED)
-        assert it.policy.in_order(it.plan)[0] is it.plan[1]
+        assert it.policy.study.in_order(it.plan)[0] is it.plan[1]
 
     def test_none_is_a_value_among_others(self, story):
         it = story(grid(a=[None, "x", 0.5, False]))
@@ -314,24 +314,24 @@ class TestConfigurations:
 class TestOrder:
     def test_it_is_the_plan_s_before_anything_has_failed(self, story):
         it = story(grid(a=range(3), b=range(3)))
-        assert it.policy.in_order(it.plan[2:]) == it.plan[2:]
+        assert it.policy.study.in_order(it.plan[2:]) == it.plan[2:]
 
     def test_it_is_the_plan_s_once_anything_has_completed(self, story):
         it = story(grid(a=range(3), b=range(3)))
         it.complete(0)
         it.fail(1, FailureKind.CONFIG_REJECTED)
-        assert it.policy.in_order(it.plan[2:]) == it.plan[2:]
+        assert it.policy.study.in_order(it.plan[2:]) == it.plan[2:]
 
     def test_while_all_fail_what_differs_most_comes_first(self, story):
         it = story(grid(a=range(4), b=range(4)))
         it.fail(0, FailureKind.OUT_OF_MEMORY_AT_LOAD)
-        first, *_ = it.policy.in_order(it.plan[1:])
+        first, *_ = it.policy.study.in_order(it.plan[1:])
         assert first.parameters == {"a": 3, "b": 3}
 
     def test_dirty_devices_have_tried_nothing(self, story):
         it = story(grid(a=range(4), b=range(4)))
         it.fail(0, FailureKind.DIRTY_GPU)
-        assert it.policy.in_order(it.plan) == it.plan
+        assert it.policy.study.in_order(it.plan) == it.plan
 
     def test_what_has_nothing_new_keeps_its_order_at_the_end(self, story):
         it = story(grid(a=range(40)))
@@ -339,19 +339,19 @@ class TestOrder:
             it.fail(i, FailureKind.SERVER_CRASHED)
         again, new = it.plan[19::-1], it.plan[20:]
         mixed = [e for pair in zip(again, new, strict=True) for e in pair]
-        assert it.policy.in_order(mixed) == [*new, *again]
+        assert it.policy.study.in_order(mixed) == [*new, *again]
 
     def test_what_was_chosen_before_is_not_new_any_more(self, story):
         it = story(points({"a": a, "b": b} for a, b in [(0, 0), (1, 2), (1, 1), (2, 2)]))
         it.fail(0, FailureKind.CONFIG_REJECTED)
         # The last has most that is new; of the others the second value of b is its own then.
-        assert it.policy.in_order(it.plan[1:]) == [it.plan[i] for i in (3, 2, 1)]
+        assert it.policy.study.in_order(it.plan[1:]) == [it.plan[i] for i in (3, 2, 1)]
 
     def test_what_runs_is_being_tried(self, story):
         it = story(grid(a=range(3), b=range(3)))
         it.fail(0, FailureKind.CONFIG_REJECTED)
         runs = it.plan[-1]
-        first, *_ = it.policy.in_order([e for e in it.plan[1:] if e is not runs])
+        first, *_ = it.policy.study.in_order([e for e in it.plan[1:] if e is not runs])
         # All others share a value with the one that failed or with the one that runs.
         assert first.parameters == {"a": 1, "b": 1}
 
@@ -361,7 +361,7 @@ class TestOrder:
         it = Story(plan)
         it.fail(data.draw(st.integers(0, len(plan) - 1)), FailureKind.CONFIG_REJECTED)
         waiting = data.draw(st.permutations(plan))
-        ordered = it.policy.in_order(waiting)
+        ordered = it.policy.study.in_order(waiting)
         assert sorted(e.index for e in ordered) == [e.index for e in plan]
 
     def test_a_large_plan_is_ordered_many_times_a_minute(self, story):
@@ -369,7 +369,7 @@ class TestOrder:
         it = story(grid(**{f"p{i}": range(5) for i in range(5)}))
         it.fail(0, FailureKind.CONFIG_REJECTED)
         for _ in range(10):
-            assert len(it.policy.in_order(it.plan)) == 3125
+            assert len(it.policy.study.in_order(it.plan)) == 3125
 
 
 def carry_out(plan, works, *, slots, kind=FailureKind.OUT_OF_MEMORY_AT_LOAD):
@@ -382,7 +382,7 @@ def carry_out(plan, works, *, slots, kind=FailureKind.OUT_OF_MEMORY_AT_LOAD):
     waiting, running = list(plan), []
     for ended in itertools.count(1):
         while waiting and len(running) < slots:
-            running.append(it.policy.in_order(waiting)[0])
+            running.append(it.policy.study.in_order(waiting)[0])
             waiting.remove(running[-1])
         who = running.pop(0)
         if works(**who.parameters):
@@ -435,8 +435,8 @@ def test_a_few_broken_nodes_do_not_stop_a_study_while_the_others_are_busy(story)
     told.fail(0, FailureKind.LAUNCH_FAILED, node=many[0])
     told.fail(1, FailureKind.LAUNCH_FAILED, node=many[1])
     told.fail(2, FailureKind.LAUNCH_FAILED, node=many[1])
-    assert told.policy.systemic(many, {node.id for node in many}) is None
-    assert told.policy.systemic(many, {"n0", "n1", "n7"}) is not None
+    assert told.policy.study.systemic(many, {node.id for node in many}) is None
+    assert told.policy.study.systemic(many, {"n0", "n1", "n7"}) is not None
     for number in range(3, 6):
         told.fail(number, FailureKind.LAUNCH_FAILED, node=many[number])
-    assert told.policy.systemic(many, {node.id for node in many}) is not None
+    assert told.policy.study.systemic(many, {node.id for node in many}) is not None

@@ -1,0 +1,175 @@
+"""What starts next, and where: the waiting experiments, the nodes, and what is known of both."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from autotuner.errors import ClusterError
+from autotuner.execution.base import Executor, Node, Slot
+from autotuner.execution.books import without
+from autotuner.execution.fitting import does_not_fit, exceeds_limit, fits_idle
+from autotuner.execution.placement import Held, place, places
+from autotuner.expected_times import ExpectedTimes
+from autotuner.failure_policy import FailurePolicy
+from autotuner.planning import Plan
+from autotuner.resume import Past
+from autotuner.running import Running
+from autotuner.spec.experiment import Experiment
+from autotuner.spec.server import Footprint
+from autotuner.waiting import Choice, Waiting
+
+__all__ = ["Dispatcher"]
+
+_LOOK_S = 1.0
+"""How often to ask the cluster for its nodes, and to look again where nothing has changed."""
+_DEMAND_S = 10.0
+"""How often to repeat to the cluster what is needed of it: others may have asked since."""
+_OVERRUN = 0.1
+"""An attempt that has taken longer than expected takes so much of its time more."""
+
+
+class Dispatcher:
+    """Holds what waits, and decides what of it starts. All times are of `time.monotonic`.
+
+    Args:
+        past: What earlier runs have left to do, and how long their attempts took.
+    """
+
+    def __init__(self, plan: Plan, executor: Executor, policy: FailurePolicy, past: Past) -> None:
+        self._plan = plan
+        self._executor = executor
+        self._policy = policy
+        guessed_s = {experiment.id: plan.estimated_s(experiment) for experiment in plan.experiments}
+        self._times = ExpectedTimes(plan.experiments, guessed_s)
+        by_id = {experiment.id: experiment for experiment in plan.experiments}
+        for id_, seconds in past.seconds.items():
+            self._times.see(by_id[id_], seconds)
+        self._wanted_host: dict[str, str] = {}
+        self._waiting = Waiting(self._choice_of, self._times.of)
+        self._waiting.add(self._in_order(past.to_do))
+        self._ordered_with = self._times.renewals
+        self._nodes: tuple[Node, ...] = ()
+        self._nodes_at = float("-inf")
+        self._round_at = float("-inf")
+        self._changed = True
+        self._drained: frozenset[str] = frozenset()
+        self._told: Counter[Footprint] = Counter()
+        self._told_at = float("-inf")
+
+    @property
+    def count(self) -> int:
+        """How many experiments wait."""
+        return len(self._waiting)
+
+    def check_fit(self) -> None:
+        """Refuse a study of which a part could never start.
+
+        Raises:
+            ClusterError: an experiment needs more than the cluster has or may grow to, or than
+                the study may hold.
+        """
+        nodes = self._executor.nodes()
+        may_come = (*nodes, *self._executor.growth())
+        most = self._plan.spec.max_gpus
+        for experiment in {e.footprint: e for e in self._waiting}.values():
+            if most is not None and experiment.footprint.gpus > most:
+                raise ClusterError(exceeds_limit(experiment, most))
+            if not fits_idle(experiment.footprint, may_come):
+                raise ClusterError(does_not_fit(experiment, may_come))
+
+    def nodes(self, now: float) -> tuple[Node, ...]:
+        """Those alive, as seen within the last second."""
+        if now - self._nodes_at >= _LOOK_S:
+            nodes, self._nodes_at = self._executor.nodes(), now
+            self._changed |= nodes != self._nodes
+            self._nodes = nodes
+        return self._nodes
+
+    def places(self, experiments: Sequence[Experiment], now: float) -> int:
+        """So many of them the cluster could hold at once."""
+        return places(experiments, self.nodes(now))
+
+    def add(self, experiments: Iterable[Experiment], wanted_host: str | None = None) -> None:
+        """Let them wait, behind the others."""
+        experiments = tuple(experiments)
+        if wanted_host is not None:
+            self._wanted_host |= {experiment.id: wanted_host for experiment in experiments}
+        self._waiting.add(experiments)
+        self._changed = True
+
+    def ended(self, running: Running, now: float, *, completed: bool) -> None:
+        """Its slot is free, or its node is gone."""
+        self._changed, self._nodes_at = True, float("-inf")
+        if completed and running.first_event_at is not None:
+            self._times.see(running.attempt.experiment, now - running.first_event_at)
+
+    def look_again(self) -> None:
+        """A slot is lost, or there again."""
+        self._changed = True
+
+    def failed(self) -> None:
+        """An experiment has failed, and the policy knows of it."""
+        if self._policy.study.is_groping:
+            self._waiting.reorder(self._policy.study.in_order(list(self._waiting)))
+
+    def next(
+        self, running: Collection[Running], lost: Iterable[Slot], now: float
+    ) -> tuple[tuple[Experiment, Slot], ...]:
+        """What starts now; it waits no longer.
+
+        Args:
+            lost: Slots that nobody can use.
+        """
+        nodes = self.nodes(now)
+        if not self._changed and now - self._round_at < _LOOK_S:
+            return ()
+        self._changed, self._round_at = False, now
+        self._reorder()
+        usable = without(nodes, lost)
+        held = [Held(one.slot, self._left_s(one, now)) for one in running]
+        groups = self._waiting.groups(lambda c: self._policy.nodes_for(c, usable, now), now)
+        most = self._plan.spec.max_gpus
+        placement = place(groups, usable, held, most_gpus=most, drained=self._drained)
+        self._drained = placement.drained
+        for experiment, _ in placement.chosen:
+            self._waiting.remove(experiment)
+        taken = Counter(one.attempt.experiment.footprint for one in running)
+        taken.update(experiment.footprint for experiment, _ in placement.chosen)
+        self._tell_demand(taken, now)
+        return placement.chosen
+
+    def why_nothing_runs(self, now: float) -> str:
+        """What to say where nothing runs, and nothing that waits finds a place."""
+        return does_not_fit(next(iter(self._waiting)), self.nodes(now))
+
+    def _choice_of(self, experiment: Experiment) -> Choice:
+        return self._policy.choice(experiment, self._wanted_host.get(experiment.id))
+
+    def _in_order(self, experiments: Sequence[Experiment]) -> list[Experiment]:
+        """Longest first, but for the baseline; in plan order where that is asked for."""
+        if self._plan.spec.order_seed is None:
+            return list(experiments)
+        ordered = self._times.longest_first(experiments)
+        return sorted(ordered, key=lambda experiment: not experiment.is_baseline)
+
+    def _reorder(self) -> None:
+        if self._ordered_with != self._times.renewals and not self._policy.study.is_groping:
+            self._ordered_with = self._times.renewals
+            self._waiting.reorder(self._in_order(list(self._waiting)))
+
+    def _left_s(self, running: Running, now: float) -> float:
+        spent_s = now - (running.first_event_at or running.submitted_at)
+        return max(self._times.of(running.attempt.experiment) - spent_s, _OVERRUN * spent_s)
+
+    def _tell_demand(self, taken: Mapping[Footprint, int], now: float) -> None:
+        """Tell the cluster what it is to hold, in case that it can grow or shrink."""
+        demand = Counter(taken) + self._waiting.demand
+        left = self._plan.spec.max_gpus
+        if left is not None:
+            for need in sorted(demand, key=lambda footprint: -footprint.gpus):
+                demand[need] = min(demand[need], left // max(1, need.gpus))
+                left -= demand[need] * need.gpus
+        if demand != self._told or now - self._told_at >= _DEMAND_S:
+            self._told, self._told_at = demand, now
+            self._executor.want(+demand)
