@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -90,6 +90,9 @@ class StudyDriver:
         self._interrupt = interrupt
         self._stop_requested = stop_requested
         self._running: dict[str, Running] = {}
+        self._on_node: dict[str, set[str]] = defaultdict(set)
+        """Node id -> ids of the attempts that run there."""
+        self._deadlines_at = float("-inf")
         self._quarantined: dict[str, tuple[Running, str]] = {}
         """Attempts that have ended and hold a slot with a fault, and the fault."""
         self._next_number = store.attempt_numbers()
@@ -175,17 +178,22 @@ class StudyDriver:
         attempt = Attempt(self._plan.study_id, experiment, number, purpose)
         spec = self._plan.spec
         order = AttemptOrder(attempt, spec.bench, spec.timeouts, spec.order_seed)
-        neighbours = sum(r.slot.node.id == slot.node.id for r in self._running.values())
-        self._running[attempt.id] = Running(order, slot, neighbours)
-        self._see_neighbours()
+        self._running[attempt.id] = Running(order, slot, len(self._neighbours(slot)))
+        for node in slot.nodes:
+            self._on_node[node.id].add(attempt.id)
+        self._see_neighbours(slot)
         self._executor.submit(order, slot)
         self._emit(AttemptStarted(attempt, slot.node.host, order.levels))
 
-    def _see_neighbours(self) -> None:
+    def _neighbours(self, slot: Slot) -> set[str]:
+        """Ids of the attempts on the slot's nodes."""
+        return set().union(*(self._on_node[node.id] for node in slot.nodes))
+
+    def _see_neighbours(self, slot: Slot) -> None:
         now = time.monotonic()
-        on_node = Counter(running.slot.node.id for running in self._running.values())
-        for running in self._running.values():
-            running.see_neighbours(on_node[running.slot.node.id] - 1, now)
+        for attempt_id in self._neighbours(slot):
+            running = self._running[attempt_id]
+            running.see_neighbours(len(self._neighbours(running.slot)) - 1, now)
 
     def _check_idle(self, now: float) -> None:
         if self._running:
@@ -242,7 +250,9 @@ class StudyDriver:
     def _finish(self, running: Running, outcome: Outcome, ended: AttemptEnded) -> None:
         attempt, node = running.attempt, running.slot.node
         del self._running[attempt.id]
-        self._see_neighbours()
+        for one in running.slot.nodes:
+            self._on_node[one.id].discard(attempt.id)
+        self._see_neighbours(running.slot)
         began = running.first_event_at is not None
         now = time.monotonic()
         aside = self._policy.record(attempt.experiment, node, outcome, now, began=began)
@@ -279,6 +289,9 @@ class StudyDriver:
     def _check_deadlines(self) -> None:
         """The node keeps its own deadlines; these are for a node that does not."""
         now = time.monotonic()
+        if now - self._deadlines_at < _POLL_S:
+            return  # events may come by the thousand
+        self._deadlines_at = now
         for running in list(self._running.values()):
             if running.is_waiting(now):
                 # No failure: on a shared cluster others may hold what the slot promised.

@@ -35,6 +35,8 @@ class Running:
     first_event_at: float | None = None
     reported_waiting: bool = False
     phase: Phase = Phase.PREFLIGHT
+    longest_s: float = field(init=False)
+    """After so many seconds the node must have ended it by itself."""
     has_measured: bool = False
     """Whether a level of it has a valid measurement."""
     stopping_since: float | None = None
@@ -43,6 +45,9 @@ class Running:
     _neighbours_seen_at: float = 0.0
     _neighbour_s: float = 0.0
     """Seconds under load, times the neighbours that it had."""
+
+    def __post_init__(self) -> None:
+        self.longest_s = self.order.longest_s
 
     @property
     def attempt(self) -> Attempt:
@@ -94,7 +99,7 @@ class Running:
         """
         if self.first_event_at is None:
             return False
-        return now - self.first_event_at > self.order.longest_s + _OVERDUE_SLACK_S
+        return now - self.first_event_at > self.longest_s + _OVERDUE_SLACK_S
 
     def is_to_be_killed(self, now: float) -> bool:
         """Whether it was asked to stop and does not."""
