@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
@@ -57,6 +58,7 @@ from autotuner.spec.experiment import (
 __all__ = ["StudyDriver"]
 
 _POLL_S = 0.5
+_TOKEN_CHARACTERS = 8
 _NODE_PATIENCE_S = 600.0
 """How long to wait, with nothing running, for a node that could hold what is left."""
 
@@ -89,6 +91,7 @@ class StudyDriver:
         self._emit = on_event
         self._interrupt = interrupt
         self._stop_requested = stop_requested
+        self._token = uuid.uuid4().hex[:_TOKEN_CHARACTERS]
         self._running: dict[str, Running] = {}
         self._on_node: dict[str, set[str]] = defaultdict(set)
         """Node id -> ids of the attempts that run there."""
@@ -175,7 +178,7 @@ class StudyDriver:
         number = self._next_number[experiment.id]
         self._next_number[experiment.id] = number + 1
         purpose = self._purpose.get(experiment.id, Purpose.SEARCH)
-        attempt = Attempt(self._plan.study_id, experiment, number, purpose)
+        attempt = Attempt(self._plan.study_id, experiment, number, purpose, self._token)
         spec = self._plan.spec
         order = AttemptOrder(attempt, spec.bench, spec.timeouts, spec.order_seed)
         self._running[attempt.id] = Running(order, slot, len(self._neighbours(slot)))

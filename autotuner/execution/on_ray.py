@@ -52,7 +52,8 @@ _RENEWAL_SHARE = 0.25
 
 @dataclass(slots=True)
 class _Live:
-    attempt_id: str
+    mark: str
+    """Of the attempt."""
     actor: Any
     stream: Any
     node_id: str
@@ -136,7 +137,8 @@ class RayExecutor(Executor):
         attempt = order.attempt
         label = f"{attempt.experiment.label} [{attempt.id}]"
         actor = self._actor_class.options(
-            name=f"{attempt.study_id}/{label}",
+            # Of names that are equal in one namespace, Ray lets only the first actor be.
+            name=f"{attempt.study_id}/{attempt.experiment.label} [{attempt.mark}]",
             num_gpus=slot.gpus,
             num_cpus=slot.cpus,
             resources={} if slot.quota is None else {slot.quota: slot.quota_share},
@@ -144,7 +146,7 @@ class RayExecutor(Executor):
         ).remote(label)
         stream = actor.run.options(name=f"run {label}").remote(order)
         self._live[attempt.id] = _Live(
-            attempt.id, actor, stream, slot.node.id, order.timeouts.lease_s
+            attempt.mark, actor, stream, slot.node.id, order.timeouts.lease_s
         )
 
     def poll(self, timeout_s: float) -> Sequence[tuple[str, ExecutorEvent]]:
@@ -193,7 +195,7 @@ class RayExecutor(Executor):
             if sweep and any(node.id == live.node_id for node in self.nodes()):
                 here = {"ray.io/node-id": live.node_id}
                 sweeping = self._sweep.options(num_cpus=0, label_selector=here)
-                self._sweeps.append(sweeping.remote(live.attempt_id, _SWEEP_S))
+                self._sweeps.append(sweeping.remote(live.mark, _SWEEP_S))
 
     def _renew_leases(self) -> None:
         """In a thread of its own: a driver that waits for its disk is not a dead one."""

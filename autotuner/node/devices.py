@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from autotuner.node.device_claims import DeviceClaims
 from autotuner.node.gpus import GpuError, GpuProbe, GpuState
 
 __all__ = ["IDLE_BYTES", "Devices"]
@@ -29,10 +30,17 @@ class Devices:
 
     Args:
         probe: None where devices cannot be read; nothing is checked then.
+        claims: How other attempts of the node are kept off them; None: not at all.
     """
 
-    def __init__(self, probe: GpuProbe | None, device_ids: Sequence[str]) -> None:
+    def __init__(
+        self,
+        probe: GpuProbe | None,
+        device_ids: Sequence[str],
+        claims: DeviceClaims | None = None,
+    ) -> None:
         self._probe = probe
+        self._claims = claims
         self._ids = tuple(device_ids) if probe is not None else ()
         self._marks: dict[str, int] = {}
 
@@ -49,7 +57,8 @@ class Devices:
     def await_free(self, timeout_s: float, should_stop: Callable[[], object]) -> str | None:
         """Wait until nobody else holds memory; the fault of the slot, or None.
 
-        What is held then is the mark that `await_back` compares with.
+        What is held then is the mark that `await_back` compares with. The devices are claimed
+        first and stay so until `release`: two attempts that only looked would both find them free.
         """
         fault = _wait(self._occupied, timeout_s, should_stop)
         if fault is None:
@@ -70,25 +79,35 @@ class Devices:
                 time.sleep(_POLL_S)
         return True
 
+    def release(self) -> None:
+        """Let other attempts of this node have the devices."""
+        if self._claims is not None:
+            self._claims.release()
+
     def _occupied(self) -> str | None:
-        return self._first_fault(_foreign)
+        def fault(state: GpuState) -> str | None:
+            if self._claims is not None and not self._claims.take(state.uuid):
+                return _taken(state)
+            return _described(state) if _foreign(state) else None
+
+        return self._first_fault(fault)
 
     def _not_back(self) -> str | None:
-        return self._first_fault(
-            lambda state: (
-                state.memory_used_bytes
-                > self._marks.get(state.id, state.memory_used_bytes) + _SLACK_BYTES
-            )
-        )
+        def fault(state: GpuState) -> str | None:
+            mark = self._marks.get(state.id, state.memory_used_bytes)
+            more = state.memory_used_bytes > mark + _SLACK_BYTES
+            return _described(state) if more else None
 
-    def _first_fault(self, is_faulty: Callable[[GpuState], bool]) -> str | None:
+        return self._first_fault(fault)
+
+    def _first_fault(self, fault: Callable[[GpuState], str | None]) -> str | None:
         for device_id in self._ids:
             try:
                 state = self._state(device_id)
             except GpuError as error:
                 return str(error)
-            if is_faulty(state):
-                return _described(state)
+            if (found := fault(state)) is not None:
+                return found
         return None
 
     def _read(self, device_id: str) -> GpuState | None:
@@ -115,6 +134,13 @@ def _wait(
 def _foreign(state: GpuState) -> bool:
     computing = any((p.memory_bytes or 0) > _IDLE_PROCESS_BYTES for p in state.processes)
     return computing or state.memory_used_bytes > IDLE_BYTES
+
+
+def _taken(state: GpuState) -> str:
+    return (
+        f"device {state.id} ({state.name}) is another attempt's on this node; two Rays that were "
+        "started on one machine both count its devices: join one of them with --address"
+    )
 
 
 def _described(state: GpuState) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from autotuner.bench.registry import load_generator
 from autotuner.engines.registry import load_engine
 from autotuner.errors import LaunchError
+from autotuner.node.device_claims import DeviceClaims
 from autotuner.node.devices import Devices
 from autotuner.node.events import (
     AttemptEnded,
@@ -52,12 +53,19 @@ def run_attempt(
         should_stop: Asked several times a second: a reason to cancel, or None.
         log_folder: Where logs are copied to while the attempt runs; None: nowhere.
     """
-    devices = Devices(gpu_probe() if gpu_ids else None, gpu_ids)
-    # Only now, with its folder gone: whoever hears of the end may end this process.
-    ended = yield from _AttemptRun(order, devices, tuple(gpu_ids), should_stop, log_folder).events()
-    yield ended
-    if ended.slot_fault is not None and devices.hold_until_free(should_stop):
-        yield SlotCleared()
+    devices = Devices(gpu_probe() if gpu_ids else None, gpu_ids, DeviceClaims())
+    try:
+        # Only now, with its folder gone: whoever hears of the end may end this process.
+        attempt = _AttemptRun(order, devices, tuple(gpu_ids), should_stop, log_folder)
+        ended = yield from attempt.events()
+        if ended.slot_fault is None:
+            devices.release()  # or the next one may find them claimed
+        yield ended
+        if ended.slot_fault is not None and devices.hold_until_free(should_stop):
+            devices.release()
+            yield SlotCleared()
+    finally:
+        devices.release()
 
 
 class _AttemptRun:
@@ -91,7 +99,7 @@ class _AttemptRun:
         attempt = self._order.attempt
         yield PhaseStarted(Phase.PREFLIGHT)
         try:
-            with held_lease(attempt.id, attempt.study_id) as lease:
+            with held_lease(attempt.id, attempt.study_id, attempt.mark) as lease:
                 outcome = yield from self._in_folder(lease)
         except Exception as error:  # of the folder itself
             outcome = _failed_by(error, self._phase)

@@ -146,9 +146,10 @@ class _SimulatedProbe(GpuProbe):
         held = holders(self._folder, device_id)
         if held is None:
             raise GpuError(f"device {device_id} cannot be read: Not Found")
+        folder = self._folder.stat()
         return GpuState(
             id=device_id,
-            uuid=f"SIM-{device_id}",
+            uuid=f"SIM-{folder.st_dev}-{folder.st_ino}-{device_id}",
             name="simulated",
             memory_total_bytes=SIM_MEMORY_BYTES,
             memory_used_bytes=sum(held.values()),

@@ -253,13 +253,24 @@ class Attempt:
     experiment: Experiment
     number: int
     purpose: Purpose = Purpose.SEARCH
+    driver: str = ""
+    """Random token of the driver that makes the attempt; empty where it is only written down."""
 
     @property
     def id(self) -> str:
-        """Unique in the study, fit for a file name, a container and a served model's name."""
+        """Unique in the results folder, and fit for a file's name."""
         return f"{self.experiment.id}-a{self.number}"
+
+    @property
+    def mark(self) -> str:
+        """Unique wherever attempts run, and fit for the name of a folder or a container.
+
+        Two drivers that measure the same study into two folders have the same study id and the
+        same attempt ids, and may meet on a node.
+        """
+        return f"{self.id}-{self.driver}" if self.driver else self.id
 
     @property
     def served_name(self) -> str:
         """The model name that only this attempt's server answers to."""
-        return f"autotuner-{self.study_id}-{self.id}"
+        return f"autotuner-{self.study_id}-{self.mark}"

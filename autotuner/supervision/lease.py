@@ -67,8 +67,11 @@ def lease_root() -> Path:
 
 
 @contextmanager
-def held_lease(attempt_id: str, study_id: str) -> Iterator[Lease]:
+def held_lease(attempt_id: str, study_id: str, mark: str | None = None) -> Iterator[Lease]:
     """A new lease, held until the end of the block; its folder is removed then.
+
+    Args:
+        mark: What its folder's name begins with; None: the attempt's id.
 
     Raises:
         LaunchError: there is no place for the folder that is ours.
@@ -76,7 +79,7 @@ def held_lease(attempt_id: str, study_id: str) -> Iterator[Lease]:
     """
     root = lease_root()
     with root_lock(root):  # or a sweep could take the folder before it is locked
-        folder = Path(tempfile.mkdtemp(prefix=f"{attempt_id}-", dir=root))
+        folder = Path(tempfile.mkdtemp(prefix=f"{mark or attempt_id}-", dir=root))
         lease = Lease(attempt_id, study_id, uuid.uuid4().hex, boot_id(), pid_namespace(), folder)
         handle = os.open(folder / LEASE_FILE, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(handle, fcntl.LOCK_EX)

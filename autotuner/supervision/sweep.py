@@ -77,8 +77,11 @@ def sweep() -> tuple[Swept, ...]:
         return tuple(_sweep_one(claim) for claim in claims)
 
 
-def sweep_attempt(attempt_id: str, timeout_s: float) -> bool:
+def sweep_attempt(mark: str, timeout_s: float) -> bool:
     """Sweep until nothing is left of an attempt whose owner has just been killed.
+
+    Args:
+        mark: The attempt's, as `held_lease` got it.
 
     Returns:
         Whether nothing was left in time.
@@ -87,7 +90,7 @@ def sweep_attempt(attempt_id: str, timeout_s: float) -> bool:
         LaunchError: the folder of leases belongs to somebody else.
     """
     deadline = time.monotonic() + timeout_s
-    while any(lease_root().glob(f"{attempt_id}-*")):
+    while any(lease_root().glob(f"{mark}-*")):
         sweep()
         if time.monotonic() > deadline:
             return False

@@ -125,6 +125,25 @@ def test_without_devices_nothing_is_looked_at_after_the_end(device, make_order):
     assert "seconds_postflight" not in events[-1].facts
 
 
+def test_two_attempts_at_once_never_share_a_device(device, attempt, monkeypatch):
+    """Of two Rays on one machine: each one's books call the device free."""
+    monkeypatch.setattr(devices, "_RECHECK_S", 1.0)
+    other = attempt()
+    other.at["end"] = lambda: setattr(other, "stop", "it need not wait for the device")
+    told = attempt({Phase.LOAD: other.run}).run()
+    assert told.outcome == Completed()
+    assert isinstance(other.outcome, Failed)
+    assert other.outcome.kind is FailureKind.DIRTY_GPU
+    assert "device 0 (simulated) is another attempt's on this node" in other.outcome.message
+    assert other.phases == [Phase.PREFLIGHT]
+
+
+def test_the_next_attempt_finds_the_device_free(device, attempt):
+    later = attempt()
+    first = attempt({"end": later.run}).run()
+    assert first.outcome == later.outcome == Completed()
+
+
 class TestBefore:
     def test_on_devices_that_others_hold_nothing_starts(self, device, attempt):
         device.fill()

@@ -147,6 +147,16 @@ def test_attempts_of_one_experiment_have_ids_and_served_names_of_their_own() -> 
     assert first.served_name == f"autotuner-s1-{first.id}"
 
 
+def test_attempts_of_two_drivers_of_one_study_are_told_apart_where_they_may_meet() -> None:
+    """Into two folders: the ids are the same, and must be for a folder to be continued."""
+    one, other = (Attempt("s1", experiment({}), 1, driver=token) for token in ("aa", "bb"))
+    assert one.id == other.id
+    assert one.mark == f"{one.id}-aa"
+    assert one.mark != other.mark
+    assert one.served_name == f"autotuner-s1-{one.id}-aa"
+    assert one.served_name != other.served_name
+
+
 @pytest.mark.parametrize(
     ("retry", "kinds"),
     [

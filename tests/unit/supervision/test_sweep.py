@@ -11,7 +11,7 @@ from autotuner.supervision import sweep as sweep_module
 from autotuner.supervision.environment import LEASE_VARIABLE
 from autotuner.supervision.lease import LEASE_FILE, held_lease, lease_root
 from autotuner.supervision.process_table import process_state
-from autotuner.supervision.sweep import dead_leases, sweep
+from autotuner.supervision.sweep import dead_leases, sweep, sweep_attempt
 from autotuner.supervision.wills import Will
 
 OWNER = """\
@@ -122,9 +122,9 @@ def test_a_process_with_another_token_is_not_touched(marked, wait_until):
         stranger.wait()
 
 
-def abandon(attempt_id, **changes):
+def abandon(attempt_id, *, mark=None, **changes):
     """A lease as its owner's death leaves it."""
-    with held_lease(attempt_id, "s") as lease:
+    with held_lease(attempt_id, "s", mark) as lease:
         content = json.loads((lease.folder / LEASE_FILE).read_text())
     lease.folder.mkdir()
     (lease.folder / LEASE_FILE).write_text(json.dumps({**content, **changes}))
@@ -157,6 +157,12 @@ def test_a_folder_without_a_lease_is_of_an_attempt_killed_at_its_birth():
     (swept,) = sweep()
     assert (swept.attempt_id, swept.ended) == ("abc-a1-xyz", ())
     assert not folder.exists()
+
+
+def test_another_driver_s_attempt_of_the_same_id_is_not_waited_for():
+    with held_lease("abc-a1", "s", "abc-a1-otherone"):
+        abandon("abc-a1", mark="abc-a1-thisone0")
+        assert sweep_attempt("abc-a1-thisone0", timeout_s=5.0)
 
 
 def test_dead_leases_are_named_and_left():
