@@ -15,7 +15,7 @@ from autotuner.spec.study import BenchmarkJobSettings
 from autotuner.spec.workload import Level, Workload
 from autotuner.supervision.lease import Lease
 
-__all__ = ["LevelLoad", "LoadContext", "LoadGenerator", "Target"]
+__all__ = ["Booted", "LevelLoad", "LoadContext", "LoadGenerator", "Target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,13 @@ class LevelLoad:
     that were cut."""
 
 
+class Booted:
+    """What a load generator has got ready before the server answers; here nothing."""
+
+    def close(self) -> None:
+        """End it, used or not; safe to call again."""
+
+
 class LoadGenerator(ABC):
     """How one tool loads a server. Stateless."""
 
@@ -89,15 +96,39 @@ class LoadGenerator(ABC):
             LaunchError: the tool is not on this node.
         """
 
+    def boot(
+        self, target: Target, workload: Workload, levels: Sequence[Level], context: LoadContext
+    ) -> Booted:
+        """Start what takes long and needs no server, and do not wait for it.
+
+        Whatever becomes of it shows in `run`, which gets it with the same workload and levels.
+        Nothing is sent before. Closing it is up to the caller.
+
+        Args:
+            target: The server to be; its URL is not known yet, and not looked at.
+
+        Raises:
+            LaunchError: the tool is not on this node.
+        """
+        return Booted()
+
     @abstractmethod
     def run(
-        self, target: Target, workload: Workload, levels: Sequence[Level], context: LoadContext
+        self,
+        target: Target,
+        workload: Workload,
+        levels: Sequence[Level],
+        context: LoadContext,
+        booted: Booted | None = None,
     ) -> Generator[LevelLoad, None, None]:
         """Load the server at each level in turn and yield each as soon as it has ended.
 
         Exactly one `LevelLoad` per level, in order, whatever happens: a level that could not
         be run has a ``failure``. After ``context.should_stop`` gave a reason, the rest are
         yielded with that reason. Closing the iterator ends the tool.
+
+        Args:
+            booted: Of a `boot` for these levels; None: it begins here.
 
         Raises:
             LaunchError: the tool is not on this node.

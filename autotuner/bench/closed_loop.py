@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, datetime
 
-from autotuner.bench.base import LevelLoad, LoadContext, LoadGenerator, Target
+from autotuner.bench.base import Booted, LevelLoad, LoadContext, LoadGenerator, Target
 from autotuner.bench.chat_client import WORD, ask, prompt_of
 from autotuner.bench.silence import Silence
 from autotuner.results.levels import RequestRecord, RequestStatus
@@ -40,7 +40,12 @@ class ClosedLoop(LoadGenerator):
         return __version__
 
     def run(
-        self, target: Target, workload: Workload, levels: Sequence[Level], context: LoadContext
+        self,
+        target: Target,
+        workload: Workload,
+        levels: Sequence[Level],
+        context: LoadContext,
+        booted: Booted | None = None,
     ) -> Generator[LevelLoad, None, None]:
         for level in levels:
             if reason := context.should_stop():

@@ -19,12 +19,15 @@ What changes, and why (all read from genai-bench 0.0.5):
   numbers of its own.
 * At the end of a level locust looks at its own stack, which takes 0.2 s the first time, while no
   token is read. Here: the first time is before the first level.
+* It can begin only when the server is there, and boots for seconds then. Here: it boots ahead of
+  the server, and waits before its first worker and its first request to be told where that is.
 * A level without a single success ends the program, and spreadsheets and plots cost seconds of
   GPU time. Here: the next level follows, and they are left out.
 
 Configuration comes in the environment variable AUTOTUNER_SHIM, a JSON object with ``events``
-(file to append to, one JSON object a line), ``seconds``, ``requests`` (null: no limit) and
-``beat_s``. Exit status 78: this genai-bench is not one that the changes fit; 74: the events
+(file to append to, one JSON object a line), ``seconds``, ``requests`` (null: no limit),
+``beat_s`` and ``go``: the file to wait for, which holds the server's ``url`` and variables to set,
+``environment``. Exit status 78: this genai-bench is not one that the changes fit; 74: the events
 could not be written.
 """
 
@@ -227,6 +230,20 @@ def _failed(started: float, code: Any, message: str) -> dict[str, Any]:
     return {"started": started, "ended": time.monotonic(), "code": code, "message": message}
 
 
+def _await_server(environment: Any) -> None:
+    """Wait to be told where the server is. Before any worker is forked: they inherit it."""
+    import gevent
+
+    _emit("booted")
+    go = Path(_options["go"])
+    while not go.exists():
+        gevent.sleep(_POLL_S)
+    told = json.loads(go.read_text())
+    os.environ.update(told["environment"])
+    for user_class in environment.user_classes:
+        user_class.host = told["url"]
+
+
 def _gather_workers(runner_class: Any) -> None:
     """Begin with all workers or not at all, each with random numbers of its own."""
     import gevent
@@ -237,6 +254,7 @@ def _gather_workers(runner_class: Any) -> None:
 
     def setup_and_wait(self: Any) -> None:
         inspect.stack()  # its first time, see above
+        _await_server(self.environment)
         self.config.wait_time = 0  # however many there are by then
         setup(self)
         if not isinstance(self.environment.runner, MasterRunner):

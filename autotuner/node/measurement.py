@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 
-from autotuner.bench.base import LevelLoad, LoadContext, Target
+from autotuner.bench.base import Booted, LevelLoad, LoadContext, Target
 from autotuner.bench.registry import load_generator
 from autotuner.launchers.base import Server
 from autotuner.launchers.registry import load_launcher
@@ -29,6 +29,9 @@ from autotuner.spec.experiment import Cancelled, Completed, Failed, FailureKind,
 from autotuner.supervision.environment import kernel_facts
 
 __all__ = ["Measurement"]
+
+_UNKNOWN_URL = ""
+"""Of a server that has not started."""
 
 
 @dataclass
@@ -58,6 +61,20 @@ class Measurement:
             LaunchError: the server or the load generator could not be started at all.
         """
         self.facts["bench_version"] = self.generator.version(self.prepared.load_context())
+        with closing(self._boot()) as booted:
+            yield from self._served(booted)
+
+    def _boot(self) -> Booted:
+        """Have the load generator get ready beside the server's start, which is not measured."""
+        workload = self.order.workloads[0]
+        return self.generator.boot(
+            self.prepared.target(_UNKNOWN_URL),
+            workload,
+            self.order.levels_of(workload),
+            self.prepared.load_context(),
+        )
+
+    def _served(self, booted: Booted) -> Iterator[AttemptEvent]:
         yield PhaseStarted(Phase.SERVER_START)
         self.phase = Phase.SERVER_START
         request = self.prepared.launch_request(lambda command: self.facts.update(command=command))
@@ -69,7 +86,7 @@ class Measurement:
             with self._timed(Phase.WARMUP):
                 self._warm_up(server, target)
             yield PhaseStarted(Phase.LOAD)
-            yield from self._load(server, target)
+            yield from self._load(server, target, booted)
         finally:
             self.facts |= server.facts
             with self._timed(Phase.STOP):
@@ -130,14 +147,18 @@ class Measurement:
                 check_cancelled=self.check_cancelled,
             )
 
-    def _load(self, server: Server, target: Target) -> Iterator[LevelMeasured]:
+    def _load(
+        self, server: Server, target: Target, booted: Booted | None
+    ) -> Iterator[LevelMeasured]:
         self.phase = Phase.LOAD
         context = self._watched(self.prepared.load_context(target.url), server)
         started, load_s = time.monotonic(), 0.0
         try:
             for workload in self.order.workloads:
                 levels = self.order.levels_of(workload)
-                with closing(self.generator.run(target, workload, levels, context)) as loads:
+                loading = self.generator.run(target, workload, levels, context, booted)
+                booted = None  # it was for the first workload
+                with closing(loading) as loads:
                     for load in loads:
                         result = self.prepared.result(load)
                         duration_s = result.summary.get("duration_s")

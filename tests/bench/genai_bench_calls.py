@@ -1,7 +1,8 @@
 """What a genai-bench call costs beyond the load: one call per workload against one per level.
 
-Both run the same levels against the simulated server; a third run calls the plain program, as
-one would without autotuner. Prints seconds and ratios; decides nothing.
+Both run the same levels against the simulated server, one call per workload also with the boot
+ahead that an attempt lets run beside its server's start. A last run calls the plain program, as one
+would without autotuner. Prints seconds and ratios; decides nothing.
 
 Usage: python tests/bench/genai_bench_calls.py TOKENIZER_FOLDER
 """
@@ -14,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from autotuner.bench.base import LoadContext, Target
+from autotuner.bench.base import Booted, LoadContext, Target
 from autotuner.bench.chat_client import served_models
 from autotuner.bench.genai_bench import GenaiBench, find_executable
 from autotuner.spec.workload import StopRule, Workload
@@ -33,17 +34,37 @@ def wait_for(server: subprocess.Popen[str]) -> str:
     return url
 
 
-def with_shim(target: Target, groups: list[tuple[int, ...]]) -> tuple[float, float]:
-    """Seconds in all, and seconds of load, of one call per group of levels."""
-    started, load_s = time.monotonic(), 0.0
+def with_shim(
+    target: Target, groups: list[tuple[int, ...]], *, ahead: bool = False
+) -> tuple[float, float]:
+    """Seconds in all, and seconds of load, of one call per group of levels.
+
+    Args:
+        ahead: The first call has booted before the clock starts.
+    """
+    load_s = 0.0
     with tempfile.TemporaryDirectory() as folder:
         context = LoadContext(Path(folder), clean_environment(), level_grace_s=60)
-        for index, group in enumerate(groups):
-            workload = Workload(f"w{index}", "D(100,50)", group, StopRule(60, REQUESTS))
-            for load in GenaiBench().run(target, workload, workload.levels, context):
+        workloads = [
+            Workload(f"w{index}", "D(100,50)", group, StopRule(60, REQUESTS))
+            for index, group in enumerate(groups)
+        ]
+        booted = boot(target, workloads[0], context) if ahead else None
+        started = time.monotonic()
+        for workload in workloads:
+            levels = workload.levels
+            for load in GenaiBench().run(target, workload, levels, context, booted):
                 assert load.failure is None, load.failure
                 load_s += max(record.ended_s or 0.0 for record in load.records)
+            booted = None
     return time.monotonic() - started, load_s
+
+
+def boot(target: Target, workload: Workload, context: LoadContext) -> Booted:
+    call = GenaiBench().boot(target, workload, workload.levels, context)
+    while not list(context.folder.glob("bench-*/events.jsonl")):
+        time.sleep(0.05)
+    return call
 
 
 def plain(target: Target) -> float:
@@ -74,12 +95,15 @@ def main(tokenizer: str) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             target = Target(wait_for(server), NAME, str(Path(tokenizer).absolute()), "vllm")
+            ahead, ahead_load_s = with_shim(target, [LEVELS], ahead=True)
             one, load_s = with_shim(target, [LEVELS])
             each, each_load_s = with_shim(target, [(level,) for level in LEVELS])
             bare = plain(target)
         finally:
             server.terminate()
     print(f"{len(LEVELS)} levels, {load_s:.1f} s of load")
+    beyond_s = ahead - ahead_load_s
+    print(f"booted ahead:          {ahead:5.1f} s, {beyond_s:5.1f} s beyond the load")
     print(f"one call per workload: {one:5.1f} s, {one - load_s:5.1f} s beyond the load")
     print(f"one call per level:    {each:5.1f} s, {each - each_load_s:5.1f} s beyond the load")
     print(f"plain genai-bench:     {bare:5.1f} s, {bare - load_s:5.1f} s beyond the load")

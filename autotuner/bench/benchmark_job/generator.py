@@ -8,7 +8,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
-from autotuner.bench.base import LevelLoad, LoadContext, LoadGenerator, Target
+from autotuner.bench.base import Booted, LevelLoad, LoadContext, LoadGenerator, Target
 from autotuner.bench.benchmark_job.gaps import API_KEY_GAP, gaps
 from autotuner.bench.benchmark_job.manifests import (
     Belonging,
@@ -58,7 +58,12 @@ class OmeBenchmarkJob(LoadGenerator):
         return found[1] if found else None
 
     def run(
-        self, target: Target, workload: Workload, levels: Sequence[Level], context: LoadContext
+        self,
+        target: Target,
+        workload: Workload,
+        levels: Sequence[Level],
+        context: LoadContext,
+        booted: Booted | None = None,
     ) -> Generator[LevelLoad, None, None]:
         settings, launch, lease = _needed(context)
         failure = _refusal(target, workload)

@@ -5,19 +5,20 @@ import re
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from autotuner.bench import genai_bench
+from autotuner.bench import genai_bench, genai_bench_call, genai_bench_progress
 from autotuner.bench.base import LoadContext, Target
 from autotuner.bench.genai_bench import (
     EXECUTABLE_VARIABLE,
     GenaiBench,
     find_executable,
-    held_port,
 )
+from autotuner.bench.genai_bench_call import held_port
 from autotuner.engines.registry import load_engine
 from autotuner.errors import LaunchError
 from autotuner.results.levels import RequestStatus
@@ -109,8 +110,8 @@ def calls(monkeypatch):
         made.append(call)
         return call
 
-    monkeypatch.setattr(genai_bench, "SupervisedProcess", start)
-    monkeypatch.setattr(genai_bench, "_POLL_S", 0.0)
+    monkeypatch.setattr(genai_bench_call, "SupervisedProcess", start)
+    monkeypatch.setattr(genai_bench_call, "_POLL_S", 0.0)
     return made, plans
 
 
@@ -145,7 +146,7 @@ def option(call, flag):
 
 def test_the_program_runs_below_the_shim_in_its_own_interpreter(calls, context, program):
     command = one_call(calls, context()).command
-    shim = Path(genai_bench.__file__).with_name("genai_bench_shim.py")
+    shim = Path(genai_bench_call.__file__).with_name("genai_bench_shim.py")
     assert command[:4] == [str(program.with_name("python")), "-I", str(shim), "benchmark"]
 
 
@@ -280,6 +281,94 @@ def test_workloads_with_similar_names_share_neither_folder_nor_log(calls, contex
     assert len({call.log_path for call in made}) == 3
 
 
+# Booted ahead of the server
+
+
+def boot(workload, context):
+    return GenaiBench().boot(replace(TARGET, url=""), workload, workload.levels, context)
+
+
+def go_of(call):
+    return Path(json.loads(call.environment["AUTOTUNER_SHIM"])["go"])
+
+
+def test_a_call_that_has_booted_is_used_and_no_other_is_made(calls, context):
+    made, plans = calls
+    plans.append(([[*level(), *level(2)]], True))
+    workload = chat(1, 2)
+    booted = boot(workload, context())
+    loads = list(GenaiBench().run(TARGET, workload, workload.levels, context(), booted))
+    assert [len(load.records) for load in loads] == [1, 2]
+    assert len(made) == 1
+    assert made[0].stopped
+
+
+def test_it_is_told_where_the_server_is_when_its_levels_run_and_not_before(calls, context):
+    made, plans = calls
+    plans.append(([level()], True))
+    booted = boot(chat(1), context())
+    assert TARGET.url not in " ".join(made[0].command)
+    assert not go_of(made[0]).exists()
+    list(GenaiBench().run(TARGET, chat(1), chat(1).levels, context(), booted))
+    assert json.loads(go_of(made[0]).read_text()) == {"url": TARGET.url, "environment": {}}
+
+
+def test_variables_that_came_with_the_server_are_told_and_no_others(calls, context):
+    made, plans = calls
+    plans.append(([level()], True))
+    booted = boot(chat(1), context(environment={"A": "1", "NO_PROXY": "localhost"}))
+    later = context(environment={"A": "1", "NO_PROXY": "localhost,10.0.0.7"})
+    list(GenaiBench().run(TARGET, chat(1), chat(1).levels, later, booted))
+    told = json.loads(go_of(made[0]).read_text())["environment"]
+    assert told == {"NO_PROXY": "localhost,10.0.0.7"}
+
+
+def test_a_call_that_needs_no_boot_ahead_is_told_at_once(calls, context):
+    call = one_call(calls, context())
+    assert json.loads(go_of(call).read_text())["url"] == TARGET.url
+
+
+def test_levels_behind_a_booted_call_that_died_get_a_new_one(calls, context):
+    made, plans = calls
+    plans.append(([[*level(), STARTED]], False))
+    plans.append(([level(3)], True))
+    workload = chat(1, 2, 4)
+    booted = boot(workload, context())
+    loads = list(GenaiBench().run(TARGET, workload, workload.levels, context(), booted))
+    assert [load.failure is None for load in loads] == [True, False, True]
+    assert len(made) == 2
+
+
+def test_a_call_that_has_booted_in_vain_ends_when_it_is_closed(calls, context):
+    made, _ = calls
+    booted = boot(chat(1), context(workers=2))
+    assert not made[0].stopped
+    booted.close()
+    booted.close()
+    assert made[0].stopped
+
+
+def test_patience_with_the_boot_begins_when_the_server_is_there(calls, context, monkeypatch):
+    """A server may take an hour to start."""
+    _, plans = calls
+    plans.append(([level()], True))
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(genai_bench_progress.time, "monotonic", lambda: clock.now)
+    booted = boot(chat(1), context())
+    clock.now = 3600.0
+    (load,) = GenaiBench().run(TARGET, chat(1), chat(1).levels, context(), booted)
+    assert load.failure is None
+
+
+def test_a_disk_that_is_full_by_then_fails_the_levels(calls, context, monkeypatch):
+    made, _ = calls
+    booted = boot(chat(1, 2), context())
+    go_of(made[0]).parent.rename(go_of(made[0]).parent.with_name("gone"))
+    loads = list(GenaiBench().run(TARGET, chat(1, 2), chat(1, 2).levels, context(), booted))
+    assert len(loads) == 2
+    assert all("genai-bench cannot be told to begin" in load.failure for load in loads)
+
+
 # One LevelLoad per level, whatever happens
 
 
@@ -335,7 +424,7 @@ def test_a_call_that_begins_nothing_is_not_made_again(calls, context):
 
 def test_a_boot_that_takes_too_long_says_so(calls, context, monkeypatch):
     made, _ = calls
-    monkeypatch.setattr(genai_bench, "_BOOT_S", -1.0)
+    monkeypatch.setattr(genai_bench_call, "_BOOT_S", -1.0)
     loads = run(chat(1, 2), context())
     assert len(loads) == 2
     assert all("began no level" in load.failure for load in loads)
@@ -466,7 +555,7 @@ def test_an_unfit_genai_bench_is_named_as_the_reason(tmp_path, program, context)
 
 
 def test_events_that_cannot_be_written_end_the_program_with_the_reason():
-    shim = Path(genai_bench.__file__).with_name("genai_bench_shim.py")
+    shim = Path(genai_bench_call.__file__).with_name("genai_bench_shim.py")
     code = f"import runpy; runpy.run_path({str(shim)!r})['_emit']('request')"
     options = {"AUTOTUNER_SHIM": json.dumps({"events": "/dev/full"})}
     done = subprocess.run(
@@ -493,7 +582,7 @@ def test_a_program_that_ends_without_a_word_fails_every_level(context, program):
 
 
 def test_a_program_that_does_nothing_fails_every_level_in_the_end(context, program, monkeypatch):
-    monkeypatch.setattr(genai_bench, "_BOOT_S", 0.2)
+    monkeypatch.setattr(genai_bench_call, "_BOOT_S", 0.2)
     replaced(program, "exec sleep 600")
     first, second = run(chat(1, 2), context())
     assert first.failure == second.failure
@@ -504,7 +593,7 @@ def test_a_full_disk_is_named_even_where_the_log_could_not_take_the_words(
     context, program, monkeypatch
 ):
     usage = SimpleNamespace(total=10**9, used=10**9, free=0)
-    monkeypatch.setattr(genai_bench.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(genai_bench_call.shutil, "disk_usage", lambda _: usage)
     replaced(program, "exit 1")
     (load,) = run(chat(1), context())
     assert "no space left on device in /" in load.failure
