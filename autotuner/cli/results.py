@@ -9,8 +9,10 @@ from pathlib import Path
 
 from autotuner.cli.conclusions import print_findings, print_winner
 from autotuner.cli.display import output_console
-from autotuner.cli.tables import print_failures, print_ranking, print_timings
+from autotuner.cli.tables import print_failures, print_ranking
+from autotuner.cli.times import print_gpu_time, print_timings
 from autotuner.results.confidence.verdict import Verdict
+from autotuner.results.gpu_time import gpu_time
 from autotuner.results.load import StudyResults, load_results
 from autotuner.results.quality.inspection import inspect
 from autotuner.results.score import Ranking, RankingEntry
@@ -46,6 +48,7 @@ def execute(arguments: argparse.Namespace) -> int:
     print_failures(results, console)
     if arguments.timings:
         print_timings(results, console)
+    print_gpu_time(results, console)
     print_findings(results, console, arguments.directory)
     print_winner(results, console)
     return 0
@@ -63,6 +66,7 @@ def ranking_json(results: StudyResults) -> dict[str, object]:
         "caveat": ranking.caveat,
         "verdict": _verdict(ranking.verdict, ranking),
         "entries": [_entry(entry) for entry in ranking.entries],
+        "gpu_time": asdict(gpu_time(results.attempts.to_dict("records"))),
         "findings": [
             {
                 "kind": finding.kind,

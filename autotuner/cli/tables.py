@@ -17,7 +17,6 @@ from autotuner.results.limits import number
 from autotuner.results.load import StudyResults
 from autotuner.results.score import EntryStatus, Ranking, RankingEntry
 from autotuner.results.summary import supports
-from autotuner.spec.experiment import Phase
 from autotuner.spec.objective import METRICS, Objective
 from autotuner.spec.workload import Level
 
@@ -25,7 +24,6 @@ __all__ = [
     "one_line",
     "print_failures",
     "print_ranking",
-    "print_timings",
     "shown_label",
     "telling_line",
 ]
@@ -39,12 +37,6 @@ _PLACES = {
     EntryStatus.NOT_COMPARABLE: "≠",
 }
 _PENALISED, _UNSUPPORTED = "*", "†"
-_TIMINGS = (
-    "actor_start",
-    *(p.value for p in Phase if p is not Phase.STOP),
-    "bench_overhead",
-    "stop",
-)
 
 Row = Mapping[str, object]
 
@@ -90,19 +82,6 @@ def print_failures(results: StudyResults, console: Console) -> None:
         console.print(f"[red]{label}[/]: {escape(reason)}", soft_wrap=True)
         if evidence := telling_line(row.get("evidence")):
             console.print(f"    [dim]{escape(evidence)}[/]", soft_wrap=True, highlight=False)
-
-
-def print_timings(results: StudyResults, console: Console) -> None:
-    """Seconds of each phase, one row per attempt that has ended."""
-    console.print("\n[bold]seconds per phase[/]")
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column("parameters", overflow="fold")
-    for name in _TIMINGS:
-        table.add_column(name.replace("_", "\n"), justify="right")
-    for row in results.experiments.sort_values("started_at").to_dict("records"):
-        seconds = (_number(row.get(f"seconds_{name}"), ".1f") for name in _TIMINGS)
-        table.add_row(escape(str(row["label"])), *seconds)
-    console.print(table)
 
 
 def one_line(text: str, most_chars: int) -> str:

@@ -13,7 +13,8 @@ from autotuner import StudyResults, StudySpec, plan, run
 from autotuner.cli.conclusions import print_findings, print_winner
 from autotuner.cli.display import Progress, progress_display
 from autotuner.cli.run import exit_status
-from autotuner.cli.tables import print_failures, print_ranking, print_timings
+from autotuner.cli.tables import print_failures, print_ranking
+from autotuner.cli.times import print_gpu_time, print_timings
 from autotuner.execution.local import LocalExecutor
 from autotuner.progress import (
     AttemptFinished,
@@ -185,6 +186,40 @@ def test_timings_have_a_column_for_every_phase(shown: Shown) -> None:
     text = printed(print_timings, shown.results)
     for word in ("actor", "server", "warmup", "load", "overhead", "stop"):
         assert word in text
+
+
+def test_the_shares_of_the_reserved_time_come_with_times_and_percentages(shown: Shown) -> None:
+    text = printed(print_gpu_time, shown.results)
+    header, times, percentages = (
+        next(line for line in text.splitlines() if word in line) for word in ("start", " s ", "%")
+    )
+    assert header.split() == ["all", "start", "warm-up", "load", "overhead", "idle"]
+    assert len(times.split()) == 2 * len(header.split())
+    assert sum(map(int, percentages.replace("%", "").split()[1:])) in range(97, 104)
+
+
+def reserved(shown: Shown, **columns: object) -> str:
+    rows = shown.results.attempts.assign(**columns)
+    return printed(print_gpu_time, replace(shown.results, attempts=rows))
+
+
+def test_time_between_attempts_is_told_of_gpus_alone(shown: Shown) -> None:
+    assert "stood idle" not in printed(print_gpu_time, shown.results)
+    count = len(shown.results.attempts)
+    text = reserved(shown, gpus=2, gpu_ids=[["0", "1"]] * count)
+    assert "reserved GPU time" in text
+    assert "Between attempts, 2 GPUs stood idle for " in text
+
+
+def test_of_lost_attempts_the_shares_are_not_told(shown: Shown) -> None:
+    phases = [name for name in shown.results.attempts if name.startswith("seconds_")]
+    text = reserved(shown, **{**dict.fromkeys(phases, None), "seconds_reserved": 30.0})
+    assert "not told" in text
+    assert "attempts that were lost" in text
+
+
+def test_rows_of_before_there_were_shares_print_nothing_of_them(shown: Shown) -> None:
+    assert reserved(shown, seconds_reserved=None) == ""
 
 
 def test_the_preparation_of_nodes_is_a_line_for_each_thing_worth_one() -> None:
