@@ -39,6 +39,8 @@ class Engine(ABC):
     """Variable of the server's environment that makes it ask for a key; clients then send it."""
     version_path: ClassVar[str | None] = None
     """Path that answers with ``{"version": ...}``, where the server has one."""
+    compile_caches: ClassVar[Mapping[str, str]] = {}
+    """Variables that say where it keeps what it compiles -> a folder's name for each."""
     symptoms: ClassVar[Sequence[Symptom]]
     """What the engine's log is searched for, the most telling first."""
 

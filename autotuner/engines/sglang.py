@@ -52,6 +52,10 @@ class SglangEngine(Engine):
     name: ClassVar[str] = "sglang"
     version_path: ClassVar[str | None] = "/get_server_info"
     bench_backend: ClassVar[str] = "sglang"
+    compile_caches: ClassVar[Mapping[str, str]] = {
+        "TORCHINDUCTOR_CACHE_DIR": "inductor",
+        "TRITON_CACHE_DIR": "triton",
+    }
     symptoms = _SYMPTOMS
 
     def command(

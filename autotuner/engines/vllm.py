@@ -108,6 +108,11 @@ class VllmEngine(Engine):
     api_key_variable = "VLLM_API_KEY"
     version_path: ClassVar[str | None] = "/version"
     bench_backend: ClassVar[str] = "vllm"
+    compile_caches: ClassVar[Mapping[str, str]] = {
+        "VLLM_CACHE_ROOT": "vllm",
+        "TORCHINDUCTOR_CACHE_DIR": "inductor",
+        "TRITON_CACHE_DIR": "triton",
+    }
     symptoms = _SYMPTOMS
 
     def command(

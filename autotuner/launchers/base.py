@@ -40,6 +40,8 @@ class LaunchRequest:
     """Its folder is the scratch folder; the server's log goes to ``server.log`` in it."""
     stop_s: float
     """Grace period between SIGTERM and SIGKILL."""
+    cache: Path | None = None
+    """Folder of the node that ``variables`` tell the server to write to, under the same path."""
 
     @property
     def folder(self) -> Path:

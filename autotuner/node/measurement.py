@@ -12,6 +12,7 @@ from autotuner.bench.base import Booted, LevelLoad, LoadContext, Target
 from autotuner.bench.registry import load_generator
 from autotuner.launchers.base import Server
 from autotuner.launchers.registry import load_launcher
+from autotuner.node.compile_cache import CompileCache, held_compile_cache
 from autotuner.node.events import AttemptEvent, LevelMeasured, PhaseStarted
 from autotuner.node.facts import served_version
 from autotuner.node.failures import (
@@ -61,8 +62,11 @@ class Measurement:
             LaunchError: the server or the load generator could not be started at all.
         """
         self.facts["bench_version"] = self.generator.version(self.prepared.load_context())
-        with closing(self._boot()) as booted:
-            yield from self._served(booted)
+        held = held_compile_cache(self.config, self.engine)
+        with held as cache, closing(self._boot()) as booted:
+            yield from self._served(booted, cache)
+            if cache is not None and not self.failed_levels:
+                cache.keep()
 
     def _boot(self) -> Booted:
         """Have the load generator get ready beside the server's start, which is not measured."""
@@ -74,10 +78,14 @@ class Measurement:
             self.prepared.load_context(),
         )
 
-    def _served(self, booted: Booted) -> Iterator[AttemptEvent]:
+    def _served(self, booted: Booted, cache: CompileCache | None) -> Iterator[AttemptEvent]:
         yield PhaseStarted(Phase.SERVER_START)
         self.phase = Phase.SERVER_START
-        request = self.prepared.launch_request(lambda command: self.facts.update(command=command))
+        if cache is not None:
+            self.facts["compile_cache"] = "warm" if cache.warm else "cold"
+        request = self.prepared.launch_request(
+            lambda command: self.facts.update(command=command), cache
+        )
         server = load_launcher(self.config.launcher).start(request)
         try:
             with self._timed(Phase.SERVER_START):

@@ -13,6 +13,7 @@ from autotuner.bench.base import LevelLoad, LoadContext, Target
 from autotuner.engines.base import Engine
 from autotuner.engines.registry import load_engine
 from autotuner.launchers.base import LaunchRequest
+from autotuner.node.compile_cache import CompileCache
 from autotuner.node.events import AttemptOrder
 from autotuner.results.levels import LevelResult, RequestRecord, level_result
 from autotuner.spec.server import ServerConfig
@@ -47,9 +48,12 @@ class Preparation:
     secrets: tuple[str, ...]
     """Values that must not leave the node."""
 
-    def launch_request(self, on_command: Callable[[str], None]) -> LaunchRequest:
+    def launch_request(
+        self, on_command: Callable[[str], None], cache: CompileCache | None = None
+    ) -> LaunchRequest:
         """``on_command`` receives the shell line that is started, secrets masked."""
         attempt = self.order.attempt
+        cached = {} if cache is None else cache.variables
 
         def command(server: ServerConfig, host: str, port: int) -> list[str]:
             words = self.engine.command(
@@ -66,10 +70,11 @@ class Preparation:
             footprint=attempt.experiment.footprint,
             gpu_ids=self.gpu_ids,
             command=command,
-            environment=self.environment,
-            variables=self.variables,
+            environment={**self.environment, **cached},
+            variables={**self.variables, **cached},
             lease=self.lease,
             stop_s=self.order.timeouts.stop_s,
+            cache=None if cache is None else cache.folder,
         )
 
     def load_context(self, url: str | None = None) -> LoadContext:

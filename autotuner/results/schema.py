@@ -31,7 +31,7 @@ __all__ = [
 #    counts, ITL, goodput, tokens per dollar and the load generator's CPU share; experiments have
 #    purpose, is_baseline, neighbours_mean and gpu_driver.
 # 4: experiments have image, image_id and server_node.
-# 5: experiments have nodes, hosts, seconds_reserved, seconds_idle and gpu_seconds_*.
+# 5: experiments have nodes, hosts, compile_cache, seconds_reserved, seconds_idle and gpu_seconds_*.
 SCHEMA_VERSION = 5
 READABLE_VERSIONS = (3, 4, 5)
 """Rows of older ones lack columns, which are null then."""
@@ -41,7 +41,8 @@ ADDED_COLUMNS: Mapping[int, frozenset[str]] = {
     4: frozenset({"image", "image_id", "server_node"}),
     5: frozenset(
         {
-            *("nodes", "hosts", "seconds_reserved", "seconds_idle", "gpu_seconds_reserved"),
+            *("nodes", "hosts", "compile_cache"),
+            *("seconds_reserved", "seconds_idle", "gpu_seconds_reserved"),
             *(f"gpu_seconds_{share}" for share in GPU_TIME_SHARES),
         }
     ),
@@ -198,6 +199,7 @@ _EXPERIMENT = [
     pa.field("nice", pa.int32()),
     pa.field("oom_score_adj", pa.int32()),
     pa.field("omp_num_threads", pa.string()),
+    pa.field("compile_cache", pa.string()),
     pa.field("concurrent_attempts", pa.int32()),
     pa.field("neighbours_mean", pa.float64()),
     pa.field("swept", pa.string()),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from autotuner.errors import PlanError
 from autotuner.planning import holds, plan
-from autotuner.spec.experiment import Timeouts
+from autotuner.spec.experiment import Timeouts, content_id
 from autotuner.spec.launching import DockerSettings, OmeSettings, PodSettings
 from autotuner.spec.objective import Constraint, Penalty
 from autotuner.spec.server import CpuPlan, Model
@@ -174,6 +174,17 @@ def test_when_everything_is_excluded_the_error_says_why(make_spec):
 def test_an_unknown_engine_is_an_error(make_spec):
     with pytest.raises(PlanError, match="no engine called 'sim2'"):
         plan(make_spec(engine="sim2"))
+
+
+@pytest.mark.parametrize("baseline", [None, {}, {SEQS: 8}, {"env.MODE": "a"}])
+def test_no_two_experiments_differ_only_in_their_load(make_spec, make_workload, baseline):
+    """A server that is started once serves all levels; a second start would be GPU time lost."""
+    workloads = (make_workload("short"), make_workload("long", concurrency=(1, 64)))
+    axes = {SEQS: [None, 8, 16], "enable-prefix-caching": [None, False], "env.MODE": ["a", "b"]}
+    planned = plan(make_spec(axes, workloads=workloads, baseline=baseline))
+    servers = [content_id([e.server.content(), e.footprint.content()]) for e in planned.experiments]
+    assert len(set(servers)) == len(servers) >= 6
+    assert all(experiment.workloads == workloads for experiment in planned.experiments)
 
 
 def test_two_points_with_the_same_server_are_one_experiment_and_a_duplicate(make_spec):

@@ -155,6 +155,8 @@ def _mounts(request: LaunchRequest, settings: DockerSettings) -> list[Mount]:
         target = request.variables.get("HF_HOME", _HUB_TARGET)
         found.append(Mount(str(cache), target, read_only=False))
     found += model_mounts(request.server)
+    if request.cache is not None:
+        found.append(Mount(str(request.cache), str(request.cache), read_only=False))
     return list({mount.target: mount for mount in reversed(found)}.values())
 
 

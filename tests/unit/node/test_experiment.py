@@ -1,5 +1,6 @@
 import os
 import shlex
+import shutil
 import socket
 import sys
 import tempfile
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from autotuner.engines.custom import CustomEngine
 from autotuner.launchers import process as process_launcher
 from autotuner.node import failures, liveness, measurement, readiness
+from autotuner.node.compile_cache import CACHE_VARIABLE
 from autotuner.node.events import AttemptEnded, LevelMeasured, PhaseStarted
 from autotuner.node.experiment import run_attempt
 from autotuner.results.schema import experiments_schema
@@ -274,6 +277,42 @@ def test_a_missing_load_generator_is_found_before_the_server_starts(run):
     assert told.outcome.kind is FailureKind.LAUNCH_FAILED
     assert told.outcome.phase is Phase.PREFLIGHT
     assert told.phases == [Phase.PREFLIGHT]
+
+
+COMPILING = """
+import os, pathlib, runpy, sys
+folder = pathlib.Path(os.environ["COMPILED"])
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "graph").write_text("whole")
+sys.argv = ["sim_server", "--port", "{port}", "--served-model-name", "{served_name}"]
+sys.argv += ["--host", "{host}", "--model", "{model}", "--time-scale", "0.05"]
+CRASH
+runpy.run_module("autotuner.engines.sim_server", run_name="__main__")
+"""
+
+
+@pytest.fixture
+def cached(run, monkeypatch, tmp_path):
+    """Run a server that compiles; what its row says of the cache. ``crash``: it ends then."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "caches"))
+    monkeypatch.setattr(CustomEngine, "compile_caches", {"COMPILED": "c"})
+
+    def cached(*, crash=False):
+        code = COMPILING.replace("CRASH", "sys.exit(3)" if crash else "")
+        told = run(engine="custom", command=[sys.executable, "-c", code])
+        assert isinstance(told.outcome, Failed if crash else Completed)
+        return told.ended.facts["compile_cache"]
+
+    yield cached
+    shutil.rmtree(tmp_path / "caches")
+
+
+def test_a_server_finds_what_the_last_one_on_its_node_compiled(cached):
+    assert [cached(), cached()] == ["cold", "warm"]
+
+
+def test_a_server_finds_nothing_that_a_failed_one_compiled(cached):
+    assert [cached(), cached(crash=True), cached()] == ["cold", "warm", "cold"]
 
 
 @pytest.fixture

@@ -127,6 +127,12 @@ def test_the_studys_mounts_win_over_ours(order, tmp_path):
     assert mounts(made) == {path: ("/elsewhere", False), "/b": ("/a", True)}
 
 
+def test_a_compile_cache_has_the_same_path_inside_and_outside(order, tmp_path):
+    """Triton's caches name their files by absolute paths."""
+    cache = tmp_path / "cache"
+    assert mounts(order(cache=cache))[str(cache)] == (str(cache), False)
+
+
 def test_limits_and_choices_reach_docker(order):
     made = order(
         cpus=(0, 2),
