@@ -4,31 +4,25 @@ Runs inside genai-bench's environment, never in ours: importing genai-bench patc
 process for gevent. The traffic, the clients, the timing and the token counts are genai-bench's.
 What changes, and why (all read from genai-bench 0.0.5):
 
-* A level's time limit is whole minutes, polled once a second. Here: seconds, polled twenty times
-  a second.
-* Its request rows carry no time stamps, requests cut at the end of a level leave no trace, and
-  rows that its own validation refuses (one-token outputs) are dropped. Here: every request is
-  written down when it ends, however it ends, so that nothing is lost if genai-bench dies.
+* A level's limit is whole minutes, polled once a second. Here: seconds, polled 20 times a second.
+* Its request rows carry no time stamps, requests cut at the end of a level leave no trace, rows
+  that its own validation refuses (one-token outputs) are dropped. Here: each request is written
+  down when it ends, however it ends, so that nothing is lost if genai-bench dies.
 * A stream that breaks off counts as an answer, unless it was chunked. Here: it is an error.
 * Of an answer it keeps the first token's time and the end. Here: the gaps between all chunks with
   text, and their number also where the request was cut.
 * Nobody outside knows whether tokens flow, nor whether it is itself at its limit. Here: a sign of
   life every ``beat_s`` says whether there was a token; each request has its process's CPU time.
-* Its workers report every three seconds, may join late or never, and are forked with one random
-  state. Here: requests are counted in the event file, all workers are waited for, and each draws
-  numbers of its own.
+* Its workers report every three seconds, may join late or never, share one random state. Here:
+  requests are counted in the event file, all workers are waited for, each draws its own numbers.
 * At the end of a level locust looks at its own stack, which takes 0.2 s the first time, while no
   token is read. Here: the first time is before the first level.
-* It can begin only when the server is there, and boots for seconds then. Here: it boots ahead of
-  the server, and waits before its first worker and its first request to be told where that is.
-* A level without a single success ends the program, and spreadsheets and plots cost seconds of
-  GPU time. Here: the next level follows, and they are left out.
+* It boots when the server is there. Here: before, and waits then to be told where the server is.
+* A level without any success ends the program, and plots cost seconds. Here: neither does.
 
-Configuration comes in the environment variable AUTOTUNER_SHIM, a JSON object with ``events``
-(file to append to, one JSON object a line), ``seconds``, ``requests`` (null: no limit),
-``beat_s`` and ``go``: the file to wait for, which holds the server's ``url`` and variables to set,
-``environment``. Exit status 78: this genai-bench is not one that the changes fit; 74: the events
-could not be written.
+AUTOTUNER_SHIM is a JSON object with ``events`` (file to append to, one JSON object a line),
+``seconds``, ``requests`` (null: no limit), ``beat_s`` and ``go``, a file to wait for: the server's
+``url``, an ``environment`` to add. Exit status 78: unfit genai-bench; 74: the events are not written.
 """
 
 from __future__ import annotations
@@ -47,8 +41,7 @@ from typing import Any
 _UNFIT = 78
 _UNWRITTEN = 74
 _POLL_S = 0.05
-_JOIN_S = 60.0
-"""Patience with workers that start."""
+_JOIN_S = 60.0  # patience with workers that start
 _LEFT_OUT = (
     "plot_single_scenario_inference_speed_vs_throughput",
     "load_one_experiment",
@@ -231,12 +224,11 @@ def _failed(started: float, code: Any, message: str) -> dict[str, Any]:
 
 
 def _await_server(environment: Any) -> None:
-    """Wait to be told where the server is. Before any worker is forked: they inherit it."""
+    """Wait to be told where the server is, before any worker is forked: they inherit it."""
     import gevent
 
     _emit("booted")
-    go = Path(_options["go"])
-    while not go.exists():
+    while not (go := Path(_options["go"])).exists():
         gevent.sleep(_POLL_S)
     told = json.loads(go.read_text())
     os.environ.update(told["environment"])
@@ -296,10 +288,6 @@ def _announce_levels(collector_class: Any) -> None:
     collector_class.aggregate_metrics_data = finish
 
 
-def _nothing(*args: Any, **kwargs: Any) -> tuple[None, None]:
-    return None, None
-
-
 def _adapt() -> Any:
     """Apply the changes and return genai-bench's command line."""
     import genai_bench.cli.cli as cli
@@ -307,7 +295,8 @@ def _adapt() -> Any:
     from genai_bench.distributed.runner import DistributedRunner
     from genai_bench.metrics.aggregated_metrics_collector import AggregatedMetricsCollector
 
-    replaced = {"manage_run_time": _until_stop_rule, **dict.fromkeys(_LEFT_OUT, _nothing)}
+    nothing = dict.fromkeys(_LEFT_OUT, lambda *_, **__: (None, None))
+    replaced = {"manage_run_time": _until_stop_rule, **nothing}
     for name, function in replaced.items():
         getattr(cli, name)  # raises where this version has no such function
         setattr(cli, name, function)
