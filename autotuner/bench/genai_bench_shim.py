@@ -22,7 +22,7 @@ What changes, and why (all read from genai-bench 0.0.5):
 
 AUTOTUNER_SHIM is a JSON object with ``events`` (file to append to, one JSON object a line),
 ``seconds``, ``requests`` (null: no limit), ``beat_s`` and ``go``, a file to wait for: the server's
-``url``, an ``environment`` to add. Exit status 78: unfit genai-bench; 74: the events are not written.
+``url``, an ``environment`` to add. Exit status 78: unfit genai-bench; 74: no events written.
 """
 
 from __future__ import annotations
