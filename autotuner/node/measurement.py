@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from autotuner.bench.base import Booted, LevelLoad, LoadContext, Target
@@ -22,11 +22,13 @@ from autotuner.node.failures import (
     server_ended,
 )
 from autotuner.node.liveness import answers
+from autotuner.node.page_cache import reading_ahead
 from autotuner.node.preparation import Preparation
 from autotuner.node.readiness import wait_until_ready
 from autotuner.node.warmup import warm_up
 from autotuner.results.levels import LevelResult, LevelStatus
 from autotuner.spec.experiment import Cancelled, Completed, Failed, FailureKind, Outcome, Phase
+from autotuner.spec.launching import DockerSettings
 from autotuner.supervision.environment import kernel_facts
 
 __all__ = ["Measurement"]
@@ -88,7 +90,7 @@ class Measurement:
         )
         server = load_launcher(self.config.launcher).start(request)
         try:
-            with self._timed(Phase.SERVER_START):
+            with self._timed(Phase.SERVER_START), self._model_read_ahead():
                 target = self._await_server(server)
             yield PhaseStarted(Phase.WARMUP)
             with self._timed(Phase.WARMUP):
@@ -138,6 +140,11 @@ class Measurement:
         kernel = kernel_facts(server.pid)
         self.facts |= {"nice": kernel.nice, "oom_score_adj": kernel.oom_score_adj}
         return target
+
+    def _model_read_ahead(self) -> AbstractContextManager[None]:
+        """Beside the imports of a server that reads the model from this node."""
+        here = self.config.launch is None or isinstance(self.config.launch, DockerSettings)
+        return reading_ahead(self.config.model.path) if here else nullcontext()
 
     def _ask_version(self, server: Server) -> None:
         command = self.engine.version_command(self.config)
