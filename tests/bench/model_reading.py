@@ -49,9 +49,9 @@ def start(folder: Path, files: list[Path], *, ahead: bool) -> str:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     started = time.monotonic()
     command = [sys.executable, "-c", SERVER, *map(str, files)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        with reading_ahead(str(folder)) if ahead else nullcontext():
-            read_s = server.communicate()[0].strip()
+    reading = reading_ahead(str(folder)) if ahead else nullcontext()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, reading:
+        read_s = server.communicate()[0].strip()
     name = "read ahead" if ahead else "by the server alone"
     return f"{name:20} start {time.monotonic() - started:5.1f} s, the model {read_s:>4} s of it"
 
