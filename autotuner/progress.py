@@ -20,6 +20,7 @@ __all__ = [
     "NodesPrepared",
     "NodesPreparing",
     "PhaseEntered",
+    "ResultsNote",
     "RoundStarted",
     "SlotFreed",
     "SlotQuarantined",
@@ -137,6 +138,13 @@ class NodeSetAside:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultsNote:
+    """Something about the place of the results: why it is waited for, that it does not answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class StudyEnded:
     interrupted: bool
     stopped: str | None = None
@@ -157,5 +165,6 @@ StudyEvent = (
     | SlotQuarantined
     | SlotFreed
     | NodeSetAside
+    | ResultsNote
     | StudyEnded
 )

@@ -6,16 +6,16 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
-from pathlib import Path
 
 from autotuner.driver import StudyDriver
 from autotuner.execution.base import Executor
 from autotuner.launchers.registry import load_launcher
 from autotuner.planning import Plan, plan
 from autotuner.preparing import prepare_nodes
-from autotuner.progress import StudyEvent
+from autotuner.progress import ResultsNote, StudyEvent
 from autotuner.results.load import StudyResults, load_results
 from autotuner.results.lock import sole_writer
+from autotuner.results.place import Place, place_of
 from autotuner.results.score import Ranking
 from autotuner.results.stop_request import stop_requests
 from autotuner.results.store import ResultStore
@@ -31,7 +31,7 @@ __all__ = ["record_of", "run"]
 def run(
     study: StudySpec | Plan,
     *,
-    output: str | Path | None = None,
+    output: str | Place | None = None,
     address: str | None = None,
     executor: Executor | None = None,
     on_event: Callable[[StudyEvent], None] = lambda event: None,
@@ -46,7 +46,7 @@ def run(
 
     Args:
         study: A study, or the plan of one.
-        output: Results folder; default: the study's own.
+        output: Results folder, or ``s3://BUCKET/PREFIX``; default: the study's own.
         address: Ray cluster to use, e.g. ``auto``; None: what RAY_ADDRESS says, else a Ray is
             started on this machine.
         executor: Where to run instead of Ray; it is left open.
@@ -61,17 +61,27 @@ def run(
     """
     planned = plan(study) if isinstance(study, StudySpec) else study
     load_launcher(planned.spec.launcher)  # before anything is written
-    folder = planned.spec.output if output is None else Path(output)
-    with sole_writer(folder):
-        store = ResultStore.create(folder, record_of(planned), resume_changed=resume_changed)
+    folder = place_of(planned.spec.output if output is None else output)
+
+    def note(text: str) -> None:
+        on_event(ResultsNote(text))
+
+    with sole_writer(folder, note) as writing:
+        store = ResultStore.create(writing.place, record_of(planned), resume_changed=resume_changed)
         close_torn_attempts(planned, store)
         past = past_of(planned, store, retry_failed=retry_failed)
         interrupt = interrupt or threading.Event()
         with (
-            stop_requests(store.paths) as wanted,
+            stop_requests(store.paths) as asked,
             _opened(executor, address, _quotas(planned)) as place,
         ):
             tell = _with_metrics(on_event, planned, folder, past, place)
+
+            def wanted() -> bool:
+                for text in writing.look():
+                    note(text)
+                return asked()
+
             if past.to_do:
                 prepare_nodes(planned, place, tell, given_up=lambda: interrupt.is_set() or wanted())
             StudyDriver(
@@ -83,13 +93,13 @@ def run(
                 interrupt=interrupt,
                 stop_requested=wanted,
             ).run()
-    return load_results(folder)
+        return load_results(writing.place)
 
 
 def _with_metrics(
     on_event: Callable[[StudyEvent], None],
     planned: Plan,
-    folder: Path,
+    folder: Place,
     past: Past,
     place: Executor,
 ) -> Callable[[StudyEvent], None]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -38,8 +37,8 @@ _WINNER = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("before", type=Path, metavar="BEFORE", help="results folder")
-    parser.add_argument("after", type=Path, metavar="AFTER", help="results folder")
+    parser.add_argument("before", metavar="BEFORE", help="results folder or s3://BUCKET/PREFIX")
+    parser.add_argument("after", metavar="AFTER", help="the same of the later study")
     parser.add_argument("--json", action="store_true", help="the comparison as JSON, for scripts")
 
 

@@ -44,7 +44,7 @@ def print_winner(results: StudyResults, console: Console) -> None:
     console.print(f"  {escape(command)}", soft_wrap=True, highlight=False)
 
 
-def print_findings(results: StudyResults, console: Console, folder: Path) -> None:
+def print_findings(results: StudyResults, console: Console, folder: str | Path) -> None:
     """The worst of what the numbers may be doubted for, each with its remedy."""
     findings = inspect(results)
     for finding in findings[:_MOST_FINDINGS]:

@@ -22,6 +22,7 @@ from autotuner.progress import (
     NodesPrepared,
     NodesPreparing,
     PhaseEntered,
+    ResultsNote,
     RoundStarted,
     SlotFreed,
     SlotQuarantined,
@@ -159,6 +160,8 @@ class Progress:
             case SlotFreed(attempt=attempt, host=host):
                 number = self._count(attempt.experiment.index)
                 yield f"{number} its devices on {host} are free again"
+            case ResultsNote(text=text):
+                yield f"[yellow]results[/]: {escape(text)}"
             case NodeSetAside(host=host):
                 yield (
                     f"[yellow]{host} gets nothing for half an hour[/]: experiments fail there that "

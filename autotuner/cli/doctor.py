@@ -35,6 +35,7 @@ from autotuner.node.checkup.software import own_versions
 from autotuner.node.checkup.storage import results_folder
 from autotuner.node.facts import host_name
 from autotuner.planning import Plan
+from autotuner.results.place import place_of
 
 __all__ = [
     "HELP",
@@ -91,7 +92,7 @@ def check(planned: Plan | None, address: str | None, console: Console) -> int:
     """
     order = CheckupOrder(
         study=study_needs(planned) if planned is not None else None,
-        output=planned.spec.output if planned is not None else _DEFAULT_OUTPUT,
+        output=place_of(planned.spec.output if planned is not None else _DEFAULT_OUTPUT),
     )
     address = address or _address_of_environment()
     checkups: tuple[Checkup, ...]

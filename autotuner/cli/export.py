@@ -23,7 +23,9 @@ HELP = "the best configuration as a shell script, container, manifest or JSON"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directory", type=Path, metavar="DIR", help="results folder of the study")
+    parser.add_argument(
+        "directory", metavar="DIR", help="results folder of the study, or s3://BUCKET/PREFIX"
+    )
     parser.add_argument(
         "--format",
         required=True,

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from autotuner.errors import OutputError
+from autotuner.results.place import Place, place_of
+
 __all__ = ["HELP", "NAME", "add_arguments", "execute"]
 
 NAME = "report"
@@ -13,7 +16,9 @@ _FILE = "report.html"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directory", type=Path, metavar="DIR", help="results folder of the study")
+    parser.add_argument(
+        "directory", metavar="DIR", help="results folder of the study, or s3://BUCKET/PREFIX"
+    )
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help=f"where to write it (default: DIR/{_FILE})"
     )
@@ -29,10 +34,14 @@ def execute(arguments: argparse.Namespace) -> int:
     from autotuner.report.images import write_images
     from autotuner.report.page import write_report
 
-    target = arguments.output or arguments.directory / _FILE
-    write_report(arguments.directory, target)
+    folder = place_of(arguments.directory)
+    target: Place = arguments.output or folder / _FILE
+    drawn = target if arguments.png else None
+    if drawn is not None and not isinstance(drawn, Path):
+        raise OutputError("--png draws on this machine: name a local file with --output")
+    write_report(folder, target)
     print(target)
-    if arguments.png:
-        for image in write_images(target):
+    if drawn is not None:
+        for image in write_images(drawn):
             print(image)
     return 0

@@ -25,7 +25,9 @@ HELP = "show the ranking of a finished or running study"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("directory", type=Path, metavar="DIR", help="results folder of the study")
+    parser.add_argument(
+        "directory", metavar="DIR", help="results folder of the study, or s3://BUCKET/PREFIX"
+    )
     parser.add_argument("--timings", action="store_true", help="seconds per phase and experiment")
     parser.add_argument("--json", action="store_true", help="the ranking as JSON, for scripts")
     parser.add_argument(

@@ -43,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Ray cluster, e.g. auto; default: RAY_ADDRESS, else a Ray is started on this machine",
     )
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="results folder, instead of the study's own"
+        "--output",
+        metavar="DIR",
+        help="results folder or s3://BUCKET/PREFIX, instead of the study's own",
     )
     parser.add_argument(
         "--resume",

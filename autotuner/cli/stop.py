@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from autotuner.results.files import ResultPaths
+from autotuner.results.place import place_of
 from autotuner.results.stop_request import ask_to_stop
 from autotuner.results.store import read_study
 
@@ -23,11 +23,13 @@ _TIMEOUT_S = 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, metavar="DIR", help="results folder of the study")
+    parser.add_argument(
+        "folder", metavar="DIR", help="results folder of the study, or s3://BUCKET/PREFIX"
+    )
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    paths = ResultPaths(arguments.folder)
+    paths = ResultPaths(place_of(arguments.folder))
     study = read_study(paths)
     if ask_to_stop(paths, _TIMEOUT_S):
         print(f"{study.name} has stopped; its results are kept in {paths.root}")

@@ -6,7 +6,6 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from pathlib import Path
 from string import Template
 
 from autotuner.errors import OutputError
@@ -26,11 +25,12 @@ from autotuner.report.sections.provenance import provenance_section
 from autotuner.report.sections.quality import quality_section
 from autotuner.report.sections.verdict import simulated_banner, verdict_section
 from autotuner.report.subject import Subject, load_subject
+from autotuner.results.place import Place
 
 __all__ = ["page", "write_report"]
 
 
-def write_report(results_dir: Path, target: Path) -> None:
+def write_report(results_dir: Place, target: Place) -> None:
     """Read a study's folder and write its report.
 
     Raises:
@@ -39,7 +39,7 @@ def write_report(results_dir: Path, target: Path) -> None:
     text = page(load_subject(results_dir))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+        target.write_bytes(text.encode())
     except OSError as error:
         raise OutputError(f"the report {target} cannot be written: {error}") from error
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import pandas as pd
 
 from autotuner.results.counting import level_of
 from autotuner.results.limits import finite
 from autotuner.results.load import StudyResults, load_results
+from autotuner.results.place import Place
 from autotuner.results.quality.finding import Finding
 from autotuner.results.score import Ranking, RankingEntry
 from autotuner.results.study_record import ExpectedExperiment, StudyRecord
@@ -187,7 +187,7 @@ class Subject:
         }
 
 
-def load_subject(results_dir: Path) -> Subject:
+def load_subject(results_dir: str | Place) -> Subject:
     """Read a study's folder, also while it runs.
 
     Raises:

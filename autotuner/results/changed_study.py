@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from autotuner.errors import OutputError
 from autotuner.results.files import ResultPaths, result_files, write_table
+from autotuner.results.place import Place, contents, move
 from autotuner.results.schema import experiments_schema, file_schema
 from autotuner.results.study_record import ExpectedExperiment, StudyRecord
 
@@ -70,28 +70,29 @@ def sort_files(paths: ResultPaths, study: StudyRecord) -> None:
             for path in _entries(source):
                 named = attempt_of(path.stem if path.suffix == ".parquet" else path.name)
                 if named is not None and (named[0] in ids) is wanted:
-                    place = target.root / path.relative_to(source.root)
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    path.rename(place)
+                    move(path, target.root / path.parent.name / path.name)
     except OSError as error:
         raise OutputError(f"{paths.root} cannot be sorted: {error}") from error
     _refit_parameters(paths, study)
 
 
-def _entries(paths: ResultPaths) -> Iterator[Path]:
+def _entries(paths: ResultPaths) -> Iterator[Place]:
     # Rows before what they refer to: a reader starts with the experiments.
     for folder in (paths.experiments, paths.levels, paths.requests):
         yield from result_files(folder)
     if paths.logs.is_dir():
-        yield from sorted(paths.logs.iterdir())
+        folders: list[Place] = list(paths.logs.iterdir())
+        yield from sorted(folders, key=lambda folder: folder.name)
 
 
 def _refit_parameters(paths: ResultPaths, study: StudyRecord) -> None:
     """Give the attempts' rows the parameter columns of the study as it is now."""
     schema = file_schema(experiments_schema(study.parameters), study.study_id)
     experiments = _by_id(study)
-    for path in result_files(paths.experiments):
-        with pq.ParquetFile(path) as file:
+    for path, source in contents(result_files(paths.experiments)):
+        if isinstance(source, OSError):
+            raise OutputError(f"{path} cannot be read: {source}") from source
+        with pq.ParquetFile(source) as file:
             if file.schema_arrow.equals(schema):
                 continue
             (row,) = file.read(use_threads=False).to_pylist()

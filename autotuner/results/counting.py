@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +17,7 @@ from autotuner.results.comparability import (
 from autotuner.results.files import ResultPaths, read_files
 from autotuner.results.limits import LevelRow
 from autotuner.results.measured import Measured
+from autotuner.results.place import Place
 from autotuner.results.pooling import REQUEST_COLUMNS, pool
 from autotuner.results.schema import REQUESTS, file_schema
 from autotuner.results.study_record import ExpectedExperiment, StudyRecord
@@ -55,7 +55,7 @@ class Counting:
     ) -> dict[Level, LevelRow]:
         """The levels of some attempts of an experiment, pooled; in the experiment's order."""
         rows: dict[Level, list[Row]] = {}
-        files: dict[Level, list[Path]] = {}
+        files: dict[Level, list[Place]] = {}
         for attempt in attempts:
             stored = self.levels_of.get(attempt, {})
             for index, level in enumerate(experiment.levels):
@@ -68,7 +68,7 @@ class Counting:
             level: pool(rows[level], self._reader(files[level])) for level in order if level in rows
         }
 
-    def _reader(self, files: Sequence[Path]) -> Callable[[], pa.Table]:
+    def _reader(self, files: Sequence[Place]) -> Callable[[], pa.Table]:
         schema = file_schema(REQUESTS, self.study.study_id)
         return lambda: read_files(files, schema, columns=list(REQUEST_COLUMNS))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from autotuner.errors import OutputError
+from autotuner.results.place import ObjectPlace, Place, contents
 from autotuner.results.schema import ADDED_COLUMNS, READABLE_VERSIONS, VERSION_KEY
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "read_files",
     "read_tables",
     "result_files",
+    "write_file",
     "write_table",
     "write_text",
 ]
@@ -30,26 +33,26 @@ __all__ = [
 class ResultPaths:
     """Every name in a results folder."""
 
-    root: Path
+    root: Place
 
     @property
-    def study(self) -> Path:
+    def study(self) -> Place:
         return self.root / "study.json"
 
     @property
-    def requests(self) -> Path:
+    def requests(self) -> Place:
         return self.root / "requests"
 
     @property
-    def levels(self) -> Path:
+    def levels(self) -> Place:
         return self.root / "levels"
 
     @property
-    def experiments(self) -> Path:
+    def experiments(self) -> Place:
         return self.root / "experiments"
 
     @property
-    def logs(self) -> Path:
+    def logs(self) -> Place:
         return self.root / "logs"
 
     @property
@@ -58,25 +61,27 @@ class ResultPaths:
         return ResultPaths(self.root / "retired")
 
     @property
-    def stop_request(self) -> Path:
+    def stop_request(self) -> Place:
         """Exists while somebody wants the driver to stop; hidden from readers."""
-        return self.root / ".stop"
+        request = self.root / ".stop"
+        # Others make it, of whom a driver's own list of names knows nothing.
+        return request.direct if isinstance(request, ObjectPlace) else request
 
-    def requests_file(self, attempt_id: str, index: int) -> Path:
+    def requests_file(self, attempt_id: str, index: int) -> Place:
         return self.requests / f"{attempt_id}-{index:02d}.parquet"
 
-    def level_file(self, attempt_id: str, index: int) -> Path:
+    def level_file(self, attempt_id: str, index: int) -> Place:
         """``index``: place of the level among those that its experiment expects, from 0."""
         return self.levels / f"{attempt_id}-{index:02d}.parquet"
 
-    def experiment_file(self, attempt_id: str) -> Path:
+    def experiment_file(self, attempt_id: str) -> Place:
         return self.experiments / f"{attempt_id}.parquet"
 
-    def log_dir(self, attempt_id: str) -> Path:
+    def log_dir(self, attempt_id: str) -> Place:
         return self.logs / attempt_id
 
 
-def read_tables(folder: Path, schema: pa.Schema) -> pa.Table:
+def read_tables(folder: Place, schema: pa.Schema) -> pa.Table:
     """All rows of a folder's Parquet files, in order of file name; no rows without files.
 
     Raises:
@@ -86,7 +91,7 @@ def read_tables(folder: Path, schema: pa.Schema) -> pa.Table:
 
 
 def read_files(
-    paths: Iterable[Path], schema: pa.Schema, *, columns: list[str] | None = None
+    paths: Iterable[Place], schema: pa.Schema, *, columns: list[str] | None = None
 ) -> pa.Table:
     """All rows of some Parquet files of one schema, in their given order.
 
@@ -99,10 +104,12 @@ def read_files(
     names = schema.names if columns is None else columns
     wanted = pa.schema([schema.field(name) for name in names], schema.metadata)
     tables = [wanted.empty_table()]
-    for path in paths:
+    for path, source in contents(paths):
         try:
+            if isinstance(source, OSError):
+                raise source
             # Several times quicker for small files than pq.read_table, which builds a dataset.
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(source) as file:
                 own = file.schema_arrow
                 present = [name for name in names if name in own.names]
                 table = (
@@ -134,29 +141,59 @@ def _columns(fields: Iterable[pa.Field]) -> list[tuple[str, pa.DataType]]:
     return [(field.name, field.type) for field in fields]
 
 
-def result_files(folder: Path) -> list[Path]:
-    """Parquet files of a folder by name, without those still being written."""
-    if not folder.is_dir():
-        return []
-    return sorted(p for p in folder.glob("*.parquet") if not p.name.startswith("."))
+def result_files(folder: Place) -> list[Place]:
+    """Parquet files of a folder by name, without those still being written.
+
+    Raises:
+        OutputError: the folder cannot be read.
+    """
+    try:
+        if not folder.is_dir():
+            return []
+        found: list[Place] = list(folder.iterdir())
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be read: {error}") from error
+    files = (p for p in found if p.suffix == ".parquet" and not p.name.startswith("."))
+    return sorted(files, key=lambda path: path.name)
 
 
-def write_table(path: Path, table: pa.Table) -> None:
+def write_table(path: Place, table: pa.Table) -> None:
     """Write a Parquet file atomically.
 
     Raises:
-        OutputError: when the disk refuses.
+        OutputError: when the disk or the store refuses.
     """
-    _write_atomically(path, lambda file: pq.write_table(table, file))
+    _write_whole(path, lambda file: pq.write_table(table, file))
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Place, text: str) -> None:
     """Write a UTF-8 text file atomically.
+
+    Raises:
+        OutputError: when the disk or the store refuses.
+    """
+    _write_whole(path, lambda file: file.write(text.encode()))
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file atomically.
 
     Raises:
         OutputError: when the disk refuses.
     """
-    _write_atomically(path, lambda file: file.write(text.encode()))
+    _write_atomically(path, lambda file: file.write(content))
+
+
+def _write_whole(path: Place, write: Callable[[IO[bytes]], object]) -> None:
+    if isinstance(path, Path):
+        _write_atomically(path, write)
+        return
+    content = io.BytesIO()
+    write(content)
+    try:
+        path.write_bytes(content.getvalue())
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error}") from error
 
 
 def _write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:

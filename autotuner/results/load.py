@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -15,6 +14,7 @@ from autotuner.errors import OutputError
 from autotuner.results.counting import Counting, compared_attempts, counting_attempts, measured_of
 from autotuner.results.files import ResultPaths, read_files, read_tables, result_files
 from autotuner.results.measured import Measured
+from autotuner.results.place import Place, place_of
 from autotuner.results.pooling import POOLED
 from autotuner.results.rejudging import rejudged
 from autotuner.results.schema import LEVELS, REQUESTS, experiments_schema, file_schema
@@ -97,17 +97,18 @@ class StudyResults:
         return rank(self.study.experiments, self._measured, self.study.judging, self._apart)
 
 
-def load_results(path: str | Path, *, all_attempts: bool = False) -> StudyResults:
+def load_results(path: str | Place, *, all_attempts: bool = False) -> StudyResults:
     """Read a study's folder, also while the study runs.
 
     Args:
+        path: A folder, or ``s3://BUCKET/PREFIX`` or ``gs://BUCKET/PREFIX``.
         all_attempts: False: of each experiment the completed attempts, else its latest attempt.
             True: the rows of every attempt.
 
     Raises:
         OutputError: when there is no such folder, no study in it, or a file cannot be read.
     """
-    paths = ResultPaths(Path(path))
+    paths = ResultPaths(place_of(path))
     study = read_study(paths)
     schema = experiments_schema(study.parameters)
     # The reverse of the order of writing: whatever a row refers to is then on disk already.

@@ -6,27 +6,64 @@ stop what is written there.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from autotuner.errors import OutputError
 from autotuner.results.files import ResultPaths
-from autotuner.results.lock import sole_writer
+from autotuner.results.lock import is_written
+from autotuner.results.place import ObjectPlace
 
 __all__ = ["ask_to_stop", "stop_requests"]
 
 _POLL_S = 0.1
+_STORE_POLL_S = 2.0
 
 
 @contextmanager
 def stop_requests(paths: ResultPaths) -> Iterator[Callable[[], bool]]:
-    """For the driver, which holds the folder: whether somebody wants it to stop."""
-    paths.stop_request.unlink(missing_ok=True)  # meant for an earlier driver
+    """For the driver, which holds the folder: whether somebody wants it to stop.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    request = paths.stop_request
     try:
-        yield paths.stop_request.exists
+        request.unlink(missing_ok=True)  # meant for an earlier driver
+    except OSError as error:
+        raise OutputError(f"{paths.root} cannot be written: {error}") from error
+    try:
+        if isinstance(request, Path):
+            yield request.exists
+        else:
+            with _watched(request) as wanted:
+                yield wanted
     finally:
-        paths.stop_request.unlink(missing_ok=True)
+        with suppress(OSError):
+            request.unlink(missing_ok=True)
+
+
+@contextmanager
+def _watched(request: ObjectPlace) -> Iterator[Callable[[], bool]]:
+    """In a thread: a store that does not answer must not hold up the driver."""
+    closing, wanted = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not wanted.is_set() and not closing.wait(_STORE_POLL_S):
+            with suppress(OSError):
+                if request.exists():
+                    wanted.set()
+
+    thread = threading.Thread(target=watch, name="stop requests", daemon=True)
+    thread.start()
+    try:
+        yield wanted.is_set
+    finally:
+        closing.set()
+        thread.join()
 
 
 def ask_to_stop(paths: ResultPaths, timeout_s: float) -> bool:
@@ -38,23 +75,15 @@ def ask_to_stop(paths: ResultPaths, timeout_s: float) -> bool:
     Raises:
         OutputError: no driver holds the folder, or it cannot be written.
     """
-    if not _is_held(paths):
+    if not is_written(paths.root):
         raise OutputError(f"no study is running in {paths.root}")
     try:
         paths.stop_request.touch()
     except OSError as error:
         raise OutputError(f"{paths.root} cannot be written: {error}") from error
     deadline = time.monotonic() + timeout_s
-    while _is_held(paths):
+    while is_written(paths.root):
         if time.monotonic() > deadline:
             return False
         time.sleep(_POLL_S)
     return True
-
-
-def _is_held(paths: ResultPaths) -> bool:
-    try:
-        with sole_writer(paths.root):
-            return False
-    except OutputError:
-        return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
 from autotuner.errors import OutputError
 from autotuner.results.changed_study import attempt_of, difference, sort_files
@@ -17,6 +16,7 @@ from autotuner.results.files import (
     write_text,
 )
 from autotuner.results.levels import LevelResult
+from autotuner.results.place import Place, place_of
 from autotuner.results.schema import (
     LEVELS,
     REQUESTS,
@@ -63,7 +63,7 @@ class ResultStore:
 
     @classmethod
     def create(
-        cls, path: str | Path, study: StudyRecord, *, resume_changed: bool = False
+        cls, path: str | Place, study: StudyRecord, *, resume_changed: bool = False
     ) -> ResultStore:
         """Start the study's folder, or continue it where it already holds this study.
 
@@ -78,7 +78,7 @@ class ResultStore:
             OutputError: when the folder holds another study or foreign files, or cannot be
                 written.
         """
-        paths = ResultPaths(Path(path))
+        paths = ResultPaths(place_of(path))
         try:
             if paths.study.exists():
                 study = _continued(paths, study, resume_changed=resume_changed)
@@ -97,13 +97,13 @@ class ResultStore:
         return cls(paths, study)
 
     @classmethod
-    def open(cls, path: str | Path) -> ResultStore:
+    def open(cls, path: str | Place) -> ResultStore:
         """Open an existing study's folder.
 
         Raises:
             OutputError: when there is no such folder or no study in it.
         """
-        paths = ResultPaths(Path(path))
+        paths = ResultPaths(place_of(path))
         return cls(paths, read_study(paths))
 
     def write_level(self, attempt: Attempt, result: LevelResult) -> None:
@@ -212,9 +212,9 @@ def read_study(paths: ResultPaths) -> StudyRecord:
     Raises:
         OutputError: when there is no such folder or no study in it.
     """
-    if not paths.root.is_dir():
-        raise OutputError(f"no results folder at {paths.root}")
     try:
+        if not paths.root.is_dir():
+            raise OutputError(f"no results folder at {paths.root}")
         text = paths.study.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise OutputError(f"{paths.root} holds no study: {paths.study.name} is missing") from error
@@ -245,6 +245,6 @@ def _continued(paths: ResultPaths, study: StudyRecord, *, resume_changed: bool) 
     )
 
 
-def _holds_files(folder: Path) -> bool:
+def _holds_files(folder: Place) -> bool:
     # Hidden files do not count: a killed start leaves one behind.
     return folder.exists() and any(not p.name.startswith(".") for p in folder.iterdir())

@@ -191,8 +191,8 @@ class StudySpec:
     """Experiments and levels run in an order drawn with this seed; None: in plan order."""
     warnings: tuple[str, ...] = ()
     """What the reader of the file changed or left out, one sentence each."""
-    output: Path = Path("results")
-    """Folder that will hold the results, absolute."""
+    output: Path | str = Path("results")
+    """Folder that will hold the results, absolute; text: an address such as ``s3://b/prefix``."""
     description: str = ""
 
     @staticmethod

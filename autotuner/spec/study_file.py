@@ -13,6 +13,7 @@ from typing import Any
 
 from autotuner.spec.experiment import Timeouts
 from autotuner.spec.launching import LaunchSettings
+from autotuner.spec.output_address import address_problem, is_address
 from autotuner.spec.server import CpuPlan, Value
 from autotuner.spec.source_lines import read_source
 from autotuner.spec.study import BenchConfig, Resources, StudySpec
@@ -271,8 +272,13 @@ class _StudyReader:
             self._warnings.append("`seed` is not used: with `order: plan` nothing is drawn.")
         return None
 
-    def _output(self, name: str) -> Path:
+    def _output(self, name: str) -> Path | str:
         given = self._text("output")
         if not given:
             return Path.cwd() / "results" / name
+        if is_address(given):
+            if (problem := address_problem(given)) is not None:
+                # Not shown where it may hold a password.
+                self._problems.add(("output",), problem, show="@" not in given)
+            return given
         return Path(self._paths.absolute(given, ("output",)))

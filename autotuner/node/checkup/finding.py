@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 
+from autotuner.results.place import Place
 from autotuner.spec.server import Footprint, ServerConfig
 from autotuner.spec.study import BenchConfig
 
@@ -97,7 +97,7 @@ class CheckupOrder:
     ray_quotas: Mapping[str, int] = field(default_factory=dict)
     """Custom resources that Ray gives out on the node."""
     study: StudyNeeds | None = None
-    output: Path | None = None
+    output: Place | None = None
     """Results folder, where the driver runs on this node."""
     driver_versions: tuple[tuple[str, str], ...] = field(default=())
     """Name and version of what must be the same as at the driver; empty at the driver itself."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from autotuner.node.checkup.finding import CheckupOrder, Finding, failure, good, warning
+from autotuner.results.place import ObjectPlace
 
 __all__ = [
     "judge_disk",
@@ -19,6 +20,7 @@ __all__ = [
 
 _GIB = 2**30
 _SHM = Path("/dev/shm")  # noqa: S108 - this very folder is meant
+_TOLD_CHARACTERS = 200
 _SHM_WANTED_BYTES = _GIB
 _SHM_LEAST_BYTES = 256 * 2**20
 """vLLM's processes pass messages to one another through 10 buffers of 16 MiB."""
@@ -66,11 +68,24 @@ def results_folder(order: CheckupOrder) -> Iterator[Finding]:
     """Where the driver writes; nothing on other nodes, which send their results to it."""
     if order.output is None:
         return
+    if isinstance(order.output, ObjectPlace):
+        yield _store(order.output)
+        return
     folder = order.output.absolute()
     existing = next(place for place in (folder, *folder.parents) if place.exists())
     usage = shutil.disk_usage(existing)
     fix = "Free space, or choose another results folder with --output."
     yield judge_disk("results folder", usage.total, usage.free, fix, ray=False)
+
+
+def _store(place: ObjectPlace) -> Finding:
+    check, wanted = f"results at {place}", "answers"
+    try:
+        there = place.exists()
+    except OSError as error:
+        fix = "See that the keys are set, that the bucket is there, and that it can be reached."
+        return failure(check, " ".join(str(error).split())[:_TOLD_CHARACTERS], wanted, fix)
+    return good(check, "it answers; there are results" if there else "it answers", wanted)
 
 
 def judge_disk(check: str, total_bytes: int, free_bytes: int, fix: str, *, ray: bool) -> Finding:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from s3_store.server import Bucket, serve
 
+from autotuner.results import stop_request, uploads, writer_lease
 from autotuner.results.experiments import experiment_row
 from autotuner.results.levels import LevelResult, RequestRecord, RequestStatus, level_result
 from autotuner.results.parameter_columns import parameter_columns
@@ -174,3 +176,22 @@ def write_attempt(
         return attempt
 
     return write
+
+
+@pytest.fixture(scope="module")
+def s3_port() -> Iterator[int]:
+    with serve() as port:
+        yield port
+
+
+@pytest.fixture
+def bucket(s3_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bucket:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test-only")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(writer_lease, "_SETTLE_S", 0.0)
+    monkeypatch.setattr(writer_lease, "_POLL_S", 0.05)
+    monkeypatch.setattr(uploads, "_LONGEST_PAUSE_S", 0.2)
+    monkeypatch.setattr(stop_request, "_STORE_POLL_S", 0.05)
+    return Bucket(s3_port)

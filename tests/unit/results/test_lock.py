@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from autotuner.errors import OutputError
-from autotuner.results.lock import sole_writer
+from autotuner.results import writer_lease
+from autotuner.results.lock import is_written, sole_writer
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from autotuner.results.lock import sole_writer
+from autotuner.results import writer_lease
+from autotuner.results.lock import is_written, sole_writer
 with sole_writer(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
@@ -51,15 +53,21 @@ def test_a_folder_is_free_again_when_its_writer_was_killed(tmp_path: Path) -> No
         pass
 
 
-def test_a_file_system_without_locks_can_still_be_used(
+def test_on_a_file_system_without_locks_a_lease_keeps_the_second_writer_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "no locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(writer_lease, "_SETTLE_S", 0.0)
+    monkeypatch.setattr(writer_lease, "_POLL_S", 0.01)
+    monkeypatch.setattr(writer_lease, "RENEWAL_S", 0.05)
     with sole_writer(tmp_path):
-        pass
+        assert is_written(tmp_path)
+        with pytest.raises(OutputError, match=f"process {os.getpid()}"), sole_writer(tmp_path):
+            pass
+    assert not is_written(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:

@@ -355,6 +355,17 @@ def test_max_attempts_is_a_whole_number_of_at_least_one(study: StudyWriter, valu
     assert (problem.key, problem.value) == ("max_attempts", value)
 
 
+def test_results_may_go_to_an_object_store(study: StudyWriter) -> None:
+    assert study.load(output="output: s3://bucket/prefix").output == "s3://bucket/prefix"
+
+
+def test_an_address_with_keys_is_refused_without_showing_them(study: StudyWriter) -> None:
+    with pytest.raises(StudyFileError) as error:
+        study.load(output="output: s3://key:sesame@bucket/prefix")
+    assert "output: an address must not hold keys" in str(error.value)
+    assert "sesame" not in str(error.value)
+
+
 def test_a_relative_output_starts_at_the_study_file(study: StudyWriter) -> None:
     assert study.load(output="output: ../out/x").output == study.folder.parent / "out" / "x"
 
