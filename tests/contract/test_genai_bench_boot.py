@@ -130,10 +130,18 @@ def test_what_died_while_it_waited_fails_its_levels_as_one_that_dies_later(
     assert server.payloads == []
 
 
-def test_an_attempt_boots_it_once_for_all_levels_of_its_first_workload(make_order, tokenizer):
-    order = make_order(bench=BenchConfig("genai-bench"), model=Model("/models/m", tokenizer))
+def test_an_attempt_calls_it_once_for_all_levels_of_a_workload(
+    make_order, make_workload, tokenizer
+):
+    order = make_order(
+        bench=BenchConfig("genai-bench"),
+        model=Model("/models/m", tokenizer),
+        workloads=(make_workload("one"), make_workload("other", concurrency=(1,))),
+    )
     *events, ended = run_attempt(order)
     assert isinstance(ended, AttemptEnded)
     assert ended.outcome == Completed()
-    assert [e.result.status.value for e in events if isinstance(e, LevelMeasured)] == ["ok", "ok"]
-    assert [name for name in ended.logs if name.startswith("bench-")] == ["bench-chat-0.log"]
+    measured = [event.result for event in events if isinstance(event, LevelMeasured)]
+    assert [level.status.value for level in measured] == ["ok"] * 3
+    calls = sorted(name for name in ended.logs if name.startswith("bench-"))
+    assert calls == ["bench-one-0.log", "bench-other-0.log"]

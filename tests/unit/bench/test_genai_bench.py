@@ -5,7 +5,6 @@ import re
 import socket
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -285,7 +284,7 @@ def test_workloads_with_similar_names_share_neither_folder_nor_log(calls, contex
 
 
 def boot(workload, context):
-    return GenaiBench().boot(replace(TARGET, url=""), workload, workload.levels, context)
+    return GenaiBench().boot(TARGET, workload, workload.levels, context)
 
 
 def go_of(call):

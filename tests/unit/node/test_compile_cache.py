@@ -215,9 +215,10 @@ def test_servers_elsewhere_get_none():
 
 
 def test_a_container_gets_none_where_its_files_could_not_be_deleted(monkeypatch):
-    monkeypatch.setattr(os, "getuid", lambda: 1234)
-    with held(IN_DOCKER) as cache:
-        assert cache is None
+    for user, usable in ((0, True), (1234, False)):
+        monkeypatch.setattr(os, "getuid", lambda user=user: user)
+        assert compile_cache._usable(IN_DOCKER) is usable
+        assert compile_cache._usable(VLLM)
 
 
 def test_where_no_folder_can_be_made_a_server_starts_without(monkeypatch):

@@ -285,22 +285,21 @@ folder = pathlib.Path(os.environ["COMPILED"])
 folder.mkdir(parents=True, exist_ok=True)
 (folder / "graph").write_text("whole")
 sys.argv = ["sim_server", "--port", "{port}", "--served-model-name", "{served_name}"]
-sys.argv += ["--host", "{host}", "--model", "{model}", "--time-scale", "0.05"]
-CRASH
+sys.argv += ["--host", "{host}", "--model", "{model}", "--time-scale", "0.05", *FAULT]
 runpy.run_module("autotuner.engines.sim_server", run_name="__main__")
 """
 
 
 @pytest.fixture
 def cached(run, monkeypatch, tmp_path):
-    """Run a server that compiles; what its row says of the cache. ``crash``: it ends then."""
+    """Run a server that compiles, with a fault or none; what its row says of the cache."""
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "caches"))
     monkeypatch.setattr(CustomEngine, "compile_caches", {"COMPILED": "c"})
 
-    def cached(*, crash=False):
-        code = COMPILING.replace("CRASH", "sys.exit(3)" if crash else "")
+    def cached(*fault):
+        code = COMPILING.replace("FAULT", repr(list(fault)))
         told = run(engine="custom", command=[sys.executable, "-c", code])
-        assert isinstance(told.outcome, Failed if crash else Completed)
+        assert isinstance(told.outcome, Failed if fault else Completed)
         return told.ended.facts["compile_cache"]
 
     yield cached
@@ -311,8 +310,11 @@ def test_a_server_finds_what_the_last_one_on_its_node_compiled(cached):
     assert [cached(), cached()] == ["cold", "warm"]
 
 
-def test_a_server_finds_nothing_that_a_failed_one_compiled(cached):
-    assert [cached(), cached(crash=True), cached()] == ["cold", "warm", "cold"]
+@pytest.mark.parametrize(
+    "fault", [("--fault-oom-at-start",), ("--fault-error-after-requests", "5")]
+)
+def test_a_server_finds_nothing_that_a_failed_one_compiled(cached, fault):
+    assert [cached(), cached(*fault), cached()] == ["cold", "warm", "cold"]
 
 
 @pytest.fixture

@@ -189,10 +189,10 @@ def test_a_long_wait_beside_a_running_attempt_is_idle_time() -> None:
 
 
 def test_rows_as_pandas_reads_them_are_understood() -> None:
-    frame = pd.DataFrame([stay(0, 100), {**stay(110, 200), "ended_at": pd.NaT}])
+    frame = pd.DataFrame([{**stay(0, 100), "ended_at": pd.NaT}, stay(110, 200)])
     frame["seconds_warmup"] = [1.0, float("nan")]
     time = gpu_time(frame.to_dict("records"))
-    assert (time.devices, time.device_s, time.attempts) == (1, 100.0, 2)
+    assert (time.devices, time.device_s, time.attempts) == (1, 90.0, 2)
     assert time.shares["warmup"] == 1.0
 
 
