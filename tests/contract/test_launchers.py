@@ -25,6 +25,7 @@ from autotuner.launchers.base import LaunchRequest
 from autotuner.launchers.docker.container import container_name
 from autotuner.launchers.docker.labels import LEASE_LABEL
 from autotuner.launchers.registry import load_launcher
+from autotuner.node.compile_cache import CACHE_VARIABLE, held_compile_cache
 from autotuner.spec.experiment import FailureKind
 from autotuner.spec.launching import DockerSettings, Mount
 from autotuner.spec.server import CpuPlan, Footprint, Model, ServerConfig
@@ -297,6 +298,32 @@ def test_a_question_is_answered_where_the_server_runs(subject, wait_until):
     assert server.ask(["/no/such/program"]) is None
     server.stop()
     assert subject.is_docker is (server.ask(version) is None)
+
+
+def test_what_one_server_compiles_the_next_one_finds(subject, wait_until, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, str(subject.folder))
+    config, vllm = replace(subject.config(), engine="vllm"), load_engine("vllm")
+    code = """\
+import os, pathlib
+graph = pathlib.Path(os.environ["VLLM_CACHE_ROOT"], "graph")
+print("warm" if graph.exists() else "cold")
+graph.parent.mkdir(exist_ok=True)
+graph.touch()
+"""
+
+    def logged():
+        with held_compile_cache(config, vllm) as cache:
+            if cache is None:
+                pytest.skip("a cache for containers takes root")
+            request = subject.request(code, node=dict(cache.variables))
+            variables = {**request.variables, **cache.variables}
+            server = subject.launch(replace(request, variables=variables, cache=cache.folder))
+            assert wait_until(lambda: server.exit)
+            assert server.exit.returncode == 0, server.log_tail()
+            cache.keep()
+        return server.log_tail()
+
+    assert (logged(), logged()) == ("cold\n", "warm\n")
 
 
 def test_it_runs_on_the_cpus_of_the_plan(subject, wait_until):
