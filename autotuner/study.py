@@ -13,6 +13,7 @@ from autotuner.launchers.registry import load_launcher
 from autotuner.planning import Plan, plan
 from autotuner.preparing import prepare_nodes
 from autotuner.progress import ResultsNote, StudyEvent
+from autotuner.results.job_copy import refuse_job_copy
 from autotuner.results.load import StudyResults, load_results
 from autotuner.results.lock import sole_writer
 from autotuner.results.place import Place, place_of
@@ -62,6 +63,7 @@ def run(
     planned = plan(study) if isinstance(study, StudySpec) else study
     load_launcher(planned.spec.launcher)  # before anything is written
     folder = place_of(planned.spec.output if output is None else output)
+    refuse_job_copy(folder)
 
     def note(text: str) -> None:
         on_event(ResultsNote(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -49,13 +50,26 @@ def connect(address: str | None, quotas: Mapping[str, int] | None = None) -> Any
         _check_address(address)
         _authenticate_as(_mode(address))
         # Nodes run the driver's own version of us, whether or not they have one installed.
-        options |= {"address": address, "runtime_env": {"py_modules": [package]}}
+        modules = [*_modules_of_the_job(), package]
+        options |= {"address": address, "runtime_env": {"py_modules": modules}}
     # It warns of a token that `dashboard` explains.
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     try:
         return ray.init(**options)
     except (OSError, RuntimeError, ValueError, RayError) as error:
         raise ClusterError(_no_ray(address, error)) from error
+
+
+def _modules_of_the_job() -> list[str]:
+    """What the Ray job that we run in was submitted with, as ``py_modules``.
+
+    Ray would rather fail than choose between these and ours: with its variable, it takes ours.
+    """
+    config = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
+    modules: list[str] = (config.get("runtime_env") or {}).get("py_modules") or []
+    if modules:
+        os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"
+    return modules
 
 
 def _check_address(address: str) -> None:

@@ -50,11 +50,14 @@ class Head:
 
 @contextmanager
 def ray_head(
-    mode: str = "token", words: Sequence[str] = (), more: Mapping[str, str] | None = None
+    mode: str = "token",
+    words: Sequence[str] = (),
+    more: Mapping[str, str] | None = None,
+    python: Path = Path(sys.executable),
 ) -> Iterator[Head]:
     """`mode`: its RAY_AUTH_MODE, and that of `Head.environment`.
 
-    `words` are of `ray start`, and `more` is of its environment.
+    `words` are of `ray start`, and `more` is of its environment; `python` is that of the node.
     """
     # Short: the path of a Unix socket has at most 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
@@ -70,7 +73,7 @@ def ray_head(
     log = folder / "start.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [str(Path(sys.executable).with_name("ray")), *start, "--disable-usage-stats"],
+            [str(python), "-m", "ray.scripts.scripts", *start, "--disable-usage-stats"],
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
