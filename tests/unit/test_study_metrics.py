@@ -165,7 +165,8 @@ def test_the_best_score_is_of_a_completed_experiment(watched):
     study = watched(SEQS)
     tags = ("maximize output_throughput_tok_s at best level", "tok/s")
     first, second = study.start(0), study.start(1)
-    study.level(first, 0, tokens=99)
+    for index in range(2):
+        study.level(first, index, tokens=99)
     assert study.value("best_score", *tags) is None
     study.finish(first, CRASHED)
     study.measure(second, 10, 20)
