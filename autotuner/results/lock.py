@@ -19,9 +19,9 @@ from autotuner.errors import OutputError
 from autotuner.results.files import write_file
 from autotuner.results.place import ObjectPlace, Place
 from autotuner.results.uploads import PATIENCE_S, Uploads, spooled
-from autotuner.results.writer_lease import WriterLease, holder_of, new_holder
+from autotuner.results.writer_lease import Holder, WriterLease, holder_of, new_holder
 
-__all__ = ["Writing", "is_written", "sole_writer"]
+__all__ = ["Writing", "is_written", "lease_of", "sole_writer"]
 
 # Hidden, so that no reader takes it for a result.
 _NAME = ".writer"
@@ -89,7 +89,19 @@ def is_written(place: Place) -> bool:
                     return True
             finally:
                 os.close(handle)
-        return holder_of(place / _NAME) is not None
+    except OSError as error:
+        raise OutputError(f"{place} cannot be read: {error}") from error
+    return lease_of(place) is not None
+
+
+def lease_of(place: Place) -> Holder | None:
+    """What the lease of the place says; None where there is none, or a lock that needs none.
+
+    Raises:
+        OutputError: the place cannot be read.
+    """
+    try:
+        return holder_of(place / _NAME)
     except OSError as error:
         raise OutputError(f"{place} cannot be read: {error}") from error
 
@@ -230,6 +242,6 @@ def _write(place: Place, content: bytes) -> None:
 def _spool_of(place: ObjectPlace) -> Path:
     """This machine's folder for what is on its way to the place."""
     state = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
-    digest = hashlib.sha256(place.address.encode()).hexdigest()[:12]
+    digest = hashlib.sha256(f"{place} {place.endpoint}".encode()).hexdigest()[:12]
     readable = re.sub(r"[^A-Za-z0-9]+", "-", place.path)[-40:].strip("-")
     return state / "autotuner" / "spool" / f"{readable}-{digest}"

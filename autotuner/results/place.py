@@ -40,8 +40,8 @@ class ObjectPlace:
     scheme: str
     path: str
     """Bucket and key."""
-    address: str = ""
-    """As the user wrote it, with options."""
+    endpoint: str = ""
+    """Of a store that is not the scheme's own."""
     uploads: Uploads | None = None
     """Of the driver that writes here: names and bytes that are on their way count as there."""
 
@@ -142,9 +142,10 @@ def place_of(text: str | Path | ObjectPlace) -> Place:
         raise OutputError(f"{shown}: {problem}")
     if address.scheme == "file":
         return Path(unquote(address.path))
-    files = _store(address.scheme, address.netloc, address_options(text))
+    options = address_options(text)
     path = f"{address.netloc}/{address.path.strip('/')}"
-    return ObjectPlace(files, address.scheme, path, text)
+    files = _store(address.scheme, address.netloc, options)
+    return ObjectPlace(files, address.scheme, path, options.get("endpoint_override", ""))
 
 
 def _store(scheme: str, bucket: str, options: dict[str, str]) -> Any:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from autotuner.errors import OutputError
 from autotuner.results.files import ResultPaths
-from autotuner.results.lock import is_written
+from autotuner.results.lock import is_written, lease_of
 from autotuner.results.place import ObjectPlace
 
 __all__ = ["ask_to_stop", "stop_requests"]
@@ -73,10 +73,12 @@ def ask_to_stop(paths: ResultPaths, timeout_s: float) -> bool:
         Whether it has ended in time.
 
     Raises:
-        OutputError: no driver holds the folder, or it cannot be written.
+        OutputError: no driver holds the folder, or only a dead one's lease does, or it cannot be
+            written.
     """
     if not is_written(paths.root):
         raise OutputError(f"no study is running in {paths.root}")
+    lease = lease_of(paths.root)
     try:
         paths.stop_request.touch()
     except OSError as error:
@@ -84,6 +86,11 @@ def ask_to_stop(paths: ResultPaths, timeout_s: float) -> bool:
     deadline = time.monotonic() + timeout_s
     while is_written(paths.root):
         if time.monotonic() > deadline:
+            if lease is not None and lease_of(paths.root) == lease:
+                raise OutputError(
+                    f"{lease}, which last wrote {paths.root}, gives no sign of life: there is "
+                    "nothing to stop"
+                )
             return False
         time.sleep(_POLL_S)
     return True

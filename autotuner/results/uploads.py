@@ -165,7 +165,7 @@ class Uploads:
                 if not self._may_write():
                     raise OSError("the lease of this place has not been renewed of late")
                 write_object(self._files, path, file.read_bytes())
-            except OSError as error:
+            except Exception as error:  # whatever it is: what was measured is not given up
                 if failed_since is None:
                     failed_since = time.monotonic()
                     self._note(

@@ -16,11 +16,12 @@ from s3_store.server import Bucket
 from autotuner.errors import OutputError
 from autotuner.execution.local import LocalExecutor
 from autotuner.progress import ResultsNote, RoundStarted, StudyEnded, StudyEvent, StudyStarted
-from autotuner.results import lock, writer_lease
-from autotuner.results.files import write_text
+from autotuner.results import lock, uploads, writer_lease
+from autotuner.results.files import ResultPaths, write_text
 from autotuner.results.load import load_results
 from autotuner.results.lock import Writing, sole_writer
-from autotuner.results.place import ObjectPlace, place_of
+from autotuner.results.place import ObjectPlace, place_of, write_object
+from autotuner.results.stop_request import ask_to_stop
 from autotuner.results.store import ResultStore
 from autotuner.results.writer_lease import WriterLease, new_holder
 from autotuner.spec.study import StudySpec
@@ -188,6 +189,30 @@ def test_a_driver_that_was_taken_over_stops_and_writes_no_more(
         write_text(writing.place / "late.txt", "x")
     assert "late.txt" not in {name.rpartition("/")[2] for name in bucket.names()}
     assert (bucket.place() / ".writer").read_bytes() == other
+
+
+def test_objects_are_put_in_the_order_in_which_they_were_written(
+    bucket: Bucket, study: Any, experiments: Any, write_attempt: Write, monkeypatch: Any
+) -> None:
+    """A reader starts with an attempt's row: what it refers to must be there before."""
+    put: list[str] = []
+
+    def recorded(files: Any, path: str, content: bytes) -> None:
+        put.append(path.rpartition("tiny/")[2])
+        write_object(files, path, content)
+
+    monkeypatch.setattr(uploads, "write_object", recorded)
+    with sole_writer(bucket.place()) as writing:
+        write_attempt(ResultStore.create(writing.place, study), experiments[0])
+    pairs = [f"{kind}/exp0-a1-{n:02d}.parquet" for n in (0, 1) for kind in ("requests", "levels")]
+    assert put == ["study.json", *pairs, "experiments/exp0-a1.parquet"]
+
+
+def test_a_dead_driver_cannot_be_asked_to_stop(bucket: Bucket) -> None:
+    dead = new_holder()
+    WriterLease.take(bucket.place() / ".writer", dead, lock._write).abandon()
+    with pytest.raises(OutputError, match=f"{dead}, which last wrote .* gives no sign of life"):
+        ask_to_stop(ResultPaths(bucket.place()), timeout_s=0)
 
 
 def test_an_error_of_the_store_is_told_at_once_and_without_keys(bucket: Bucket) -> None:

@@ -14,6 +14,7 @@ from autotuner.node.checkup.storage import (
     shared_memory,
     temporary_folder,
 )
+from autotuner.results.place import place_of
 
 MIB, GIB = 2**20, 2**30
 
@@ -60,6 +61,14 @@ def test_a_results_folder_that_is_not_there_yet_is_on_its_parents_disk(tmp_path:
     (later,) = results_folder(CheckupOrder(output=tmp_path / "results" / "study"))
     assert "GiB" in there.read
     assert later.check == there.check == "results folder"
+
+
+def test_a_store_of_results_must_answer() -> None:
+    nobody = "s3://bucket/prefix?endpoint_override=127.0.0.1:9&scheme=http&region=x"
+    (finding,) = results_folder(CheckupOrder(output=place_of(nobody)))
+    assert finding.check == "results at s3://bucket/prefix"
+    assert finding.verdict is Verdict.FAILURE
+    assert "bucket" in finding.fix
 
 
 def test_only_the_driver_has_a_results_folder() -> None:
