@@ -99,7 +99,7 @@ def measure(folder: Path, nodes: int, experiments: int) -> dict[str, float]:
                 num_cpus=2,
                 num_gpus=1,
                 object_store_memory=80_000_000,
-                env_vars={SIM_GPUS_VARIABLE: str(devices)},
+                env_vars={SIM_GPUS_VARIABLE: str(devices), "RAY_worker_niceness": "0"},
             )
         with RayExecutor(cluster.address) as executor:
             began, cpu = time.monotonic(), time.process_time()

@@ -131,6 +131,7 @@ def life(folder: Path, size: Size, die_at_s: float | None = None) -> dict[str, f
         return None
     done.check_returncode()
     numbers: dict[str, float] = json.loads(done.stdout)
+    print(f"a life to the end: {json.dumps(numbers)}", file=sys.stderr)
     return numbers
 
 
