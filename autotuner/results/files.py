@@ -29,6 +29,10 @@ __all__ = [
 ]
 
 
+_TABLES_HELD = 256
+"""Files whose tables are held apart: one of a single row takes 100 KB, as part of another one 1."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResultPaths:
     """Every name in a results folder."""
@@ -103,7 +107,8 @@ def read_files(
     """
     names = schema.names if columns is None else columns
     wanted = pa.schema([schema.field(name) for name in names], schema.metadata)
-    tables = [wanted.empty_table()]
+    nothing = wanted.empty_table()
+    joined, tables = [nothing], [nothing]
     for path, source in contents(paths):
         try:
             if isinstance(source, OSError):
@@ -111,7 +116,8 @@ def read_files(
             # Several times quicker for small files than pq.read_table, which builds a dataset.
             with pq.ParquetFile(source) as file:
                 own = file.schema_arrow
-                present = [name for name in names if name in own.names]
+                written = set(own.names)
+                present = [name for name in names if name in written]
                 table = (
                     file.read(columns=present, use_threads=False) if _reads(own, schema) else None
                 )
@@ -121,6 +127,12 @@ def read_files(
             raise OutputError(f"{path} does not belong to this study; was it copied here?")
         # The rows may be older than the study as it is now: an experiment is its content.
         tables.append(table.replace_schema_metadata(schema.metadata))
+        if len(tables) > _TABLES_HELD:
+            joined, tables = [*joined, _joined(tables)], [nothing]
+    return _joined([*joined, *tables])
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
     # What an older version's rows lack is null.
     return pa.concat_tables(tables, promote_options="default").combine_chunks()
 

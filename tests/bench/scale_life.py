@@ -68,8 +68,8 @@ def live(folder: Path, experiments: int, nodes: int, seed: int, die_at_s: float 
     cluster = VirtualCluster(nodes, seed)
     if die_at_s is not None:
         cluster.at = Death(die_at_s, seed)
-    with sole_writer(folder):
-        store = ResultStore.create(folder, record_of(study))
+    with sole_writer(folder) as writing:
+        store = ResultStore.create(writing.place, record_of(study))
         close_torn_attempts(study, store)
         past = past_of(study, store, retry_failed=False)
         start_s = time.process_time() - began
