@@ -8,7 +8,16 @@ from typing import Any
 
 import yaml
 
-__all__ = ["FOLDER", "documents", "groups", "pod_specs", "ray_clusters", "the"]
+__all__ = [
+    "FOLDER",
+    "documents",
+    "driver_group",
+    "groups",
+    "measuring_groups",
+    "pod_specs",
+    "ray_clusters",
+    "the",
+]
 
 Object = dict[str, Any]
 
@@ -40,6 +49,22 @@ def ray_clusters() -> Iterator[tuple[str, Object]]:
 def groups(cluster: Object) -> list[Object]:
     """The head's group first."""
     return [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+
+
+def measuring_groups(cluster: Object) -> list[Object]:
+    """Groups with CPUs for experiments: all others say that they have none."""
+    return [
+        group
+        for group in groups(cluster)
+        if "0"
+        not in (group["rayStartParams"].get("num-cpus"), group.get("resources", {}).get("CPU"))
+    ]
+
+
+def driver_group(cluster: Object) -> Object:
+    """Where the entrypoints of jobs run: what has the resource `driver`, else the head."""
+    named = [group for group in groups(cluster) if "driver" in group.get("resources", {})]
+    return named[0] if named else groups(cluster)[0]
 
 
 def pod_specs(value: Any) -> Iterator[Object]:

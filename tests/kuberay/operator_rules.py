@@ -19,6 +19,7 @@ _LONGEST = {"RayCluster": 53, "RayJob": 47}
 _RANDOM_CHARACTERS = 5
 """What the API server adds to `generateName`."""
 _STARTED_BY_RESOURCES = {"num-cpus", "num-gpus", "memory", "resources"}
+_OF_SUBMITTERS = {"submitterPodTemplate", "submitterConfig"}
 _LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 
 
@@ -55,8 +56,8 @@ def _job(spec: Object) -> Iterator[str]:
         yield from _job_elsewhere(spec, selector)
     elif "rayClusterSpec" not in spec:
         yield "a job names a cluster or describes one"
-    if spec.get("submissionMode") == "SidecarMode" and "submitterPodTemplate" in spec:
-        yield "SidecarMode has no submitterPodTemplate"
+    if spec.get("submissionMode") == "SidecarMode" and {*spec} & _OF_SUBMITTERS:
+        yield "SidecarMode has no submitterPodTemplate and no submitterConfig"
     if "rayClusterSpec" in spec:
         yield from _cluster(spec["rayClusterSpec"])
 

@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 import ray
 import yaml
-from kuberay.manifests import FOLDER, documents, groups, pod_specs, ray_clusters, the
+from kuberay.manifests import (
+    FOLDER,
+    documents,
+    driver_group,
+    groups,
+    measuring_groups,
+    pod_specs,
+    ray_clusters,
+    the,
+)
 from kuberay.ray_start import start_words
 from ray.autoscaler._private.kuberay.autoscaling_config import (
     _derive_autoscaling_config_from_ray_cr,
@@ -31,7 +40,8 @@ def cluster(request: pytest.FixtureRequest) -> Object:
 
 @pytest.fixture
 def workers(cluster: Object) -> list[Object]:
-    return list(cluster["workerGroupSpecs"])
+    """Where experiments run."""
+    return measuring_groups(cluster)
 
 
 def container(group: Object) -> Object:
@@ -55,6 +65,13 @@ def mounts(group: Object) -> dict[str, str]:
     return {each["mountPath"]: sources[each["name"]] for each in container(group)["volumeMounts"]}
 
 
+def started(cluster: Object, group: Object) -> Object:
+    """What `ray start` reads of the words that the operator makes of a group."""
+    head = group is cluster["headGroupSpec"]
+    words = start_words(group, head=head, autoscaling=cluster["enableInTreeAutoscaling"])
+    return dict(start.make_context("start", words).params)
+
+
 def test_there_are_clusters_to_test() -> None:
     assert CLUSTERS == ["raycluster-pods.yaml", "raycluster.yaml", "rayjob-ephemeral.yaml"]
 
@@ -66,10 +83,14 @@ def test_every_container_has_the_token_and_is_told_to_ask_for_it(cluster: Object
         assert variables(group)["RAY_AUTH_TOKEN"] == TOKEN
 
 
-def test_nothing_is_measured_on_the_head(cluster: Object) -> None:
-    head = cluster["headGroupSpec"]
-    assert head["rayStartParams"]["num-cpus"] == "0"
-    assert "nvidia.com/gpu" not in container(head)["resources"]["limits"]
+def test_nothing_is_measured_beside_the_head_or_a_driver(
+    cluster: Object, workers: list[Object]
+) -> None:
+    assert workers
+    for group in (cluster["headGroupSpec"], driver_group(cluster)):
+        assert group not in workers
+        assert started(cluster, group)["num_cpus"] == 0
+        assert not started(cluster, group)["num_gpus"]
 
 
 def test_ray_leaves_priorities_of_what_is_measured_alone(workers: list[Object]) -> None:
@@ -142,12 +163,33 @@ def test_shared_memory_is_the_pods_own_and_mostly_the_servers(cluster: Object) -
         assert gib < int(container(group)["resources"]["limits"]["memory"].removesuffix("Gi"))
 
 
-def test_results_are_written_by_the_head_and_models_read_by_workers(cluster: Object) -> None:
-    assert mounts(cluster["headGroupSpec"])["/results"] == "results"
-    for group in cluster["workerGroupSpecs"]:
+def test_results_are_written_where_drivers_run_and_models_read_where_servers_do(
+    cluster: Object, workers: list[Object]
+) -> None:
+    """A driver elsewhere would write into a container that nobody keeps."""
+    writing = [group for group in groups(cluster) if "/results" in mounts(group)]
+    assert writing == [driver_group(cluster)]
+    assert mounts(writing[0])["/results"] == "results"
+    for group in workers:
         assert mounts(group)["/models"] == "models"
         (models,) = (v for v in container(group)["volumeMounts"] if v["name"] == "models")
         assert models["readOnly"] is True
+
+
+def test_a_job_finds_a_place_for_its_driver_on_every_cluster_that_stays() -> None:
+    wanted = json.loads(the("rayjob.yaml", "RayJob")["spec"]["entrypointResources"])
+    for name in ("raycluster.yaml", "raycluster-pods.yaml"):
+        cluster = the(name, "RayCluster")["spec"]
+        given = json.loads(started(cluster, driver_group(cluster))["resources"])
+        assert all(given[resource] >= share for resource, share in wanted.items())
+        least = driver_group(cluster).get("minReplicas", 1)
+        assert least == driver_group(cluster).get("maxReplicas", 1) == 1
+
+
+def test_a_head_that_is_replaced_takes_no_driver_along() -> None:
+    cluster = the("raycluster.yaml", "RayCluster")["spec"]
+    assert driver_group(cluster) is not cluster["headGroupSpec"]
+    assert "gcsFaultToleranceOptions" in cluster
 
 
 def test_a_drained_pod_leaves_ray_before_its_time_is_up(cluster: Object) -> None:
@@ -163,7 +205,8 @@ def test_gpu_nodes_come_when_they_are_needed_and_are_given_back() -> None:
         assert spec["enableInTreeAutoscaling"]
         assert spec["autoscalerOptions"]["version"] == "v2"
         assert 60 <= spec["autoscalerOptions"]["idleTimeoutSeconds"] <= 900
-        (group,) = spec["workerGroupSpecs"]
+        (group,) = measuring_groups(spec)
+        assert started(spec, group)["num_gpus"] > 0
         assert group["minReplicas"] == 0 < group["maxReplicas"]
 
 
@@ -186,13 +229,14 @@ def test_rays_own_autoscaler_reads_what_a_gpu_node_has() -> None:
     gpu = derived["available_node_types"]["gpu"]
     assert (gpu["min_workers"], gpu["max_workers"]) == (0, 4)
     assert gpu["resources"] == {"CPU": 64, "GPU": 8, "memory": 512 * 2**30}
+    driver = derived["available_node_types"]["driver"]
+    assert (driver["min_workers"], driver["max_workers"]) == (1, 1)
+    assert (driver["resources"]["CPU"], driver["resources"]["driver"]) == (0, 8)
 
 
 def test_ray_start_takes_what_the_operator_makes_of_every_group(cluster: Object) -> None:
-    autoscaling = cluster["enableInTreeAutoscaling"]
     for group in groups(cluster):
-        words = start_words(group, head=group is cluster["headGroupSpec"], autoscaling=autoscaling)
-        read = start.make_context("start", words).params
+        read = started(cluster, group)
         assert read["block"]
         assert read["object_store_memory"] == 2**31
 
@@ -201,8 +245,7 @@ def test_the_quota_of_servers_in_pods_is_that_of_one_pod() -> None:
     cluster = the("raycluster-pods.yaml", "RayCluster")["spec"]
     (group,) = cluster["workerGroupSpecs"]
     assert group["replicas"] == group["minReplicas"] == group["maxReplicas"] == 1
-    words = start_words(group, head=False, autoscaling=False)
-    read = start.make_context("start", words).params
+    read = started(cluster, group)
     assert json.loads(read["resources"]) == {"kubernetes_gpus": 16}
     assert (read["num_cpus"], read["num_gpus"]) == (16, None)
     rights = yaml.safe_load_all((FOLDER.parent / "ome" / "rbac.yaml").read_text())
@@ -210,15 +253,12 @@ def test_the_quota_of_servers_in_pods_is_that_of_one_pod() -> None:
     assert group["template"]["spec"]["serviceAccountName"] in accounts
 
 
-def test_a_jobs_own_cluster_differs_from_the_lasting_one_by_its_memory_alone() -> None:
-    lasting, own = (
-        dict(ray_clusters())["raycluster.yaml"],
-        dict(ray_clusters())["rayjob-ephemeral.yaml"],
-    )
-    del lasting["gcsFaultToleranceOptions"]
-    environment = lasting["headGroupSpec"]["template"]["spec"]["containers"][0]["env"]
-    assert environment.pop(0)["name"] == "PATH"
-    assert lasting == own
+def test_gpu_nodes_of_a_jobs_own_cluster_are_those_of_the_lasting_one() -> None:
+    own = the("rayjob-ephemeral.yaml", "RayJob")["spec"]["rayClusterSpec"]
+    lasting = the("raycluster.yaml", "RayCluster")["spec"]
+    assert measuring_groups(own) == measuring_groups(lasting)
+    for name in ("rayVersion", "authOptions", "enableInTreeAutoscaling", "autoscalerOptions"):
+        assert own[name] == lasting[name]
 
 
 def test_ray_reaches_the_redis_that_the_manifest_starts() -> None:

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kuberay.manifests import FOLDER, documents, pod_specs, ray_clusters, the
+from kuberay.manifests import (
+    FOLDER,
+    documents,
+    driver_group,
+    groups,
+    measuring_groups,
+    pod_specs,
+    ray_clusters,
+    the,
+)
 from ray.autoscaler._private.kuberay.utils import parse_quantity
 
 from autotuner import StudySpec, plan
@@ -42,6 +51,13 @@ def cluster_of(job: Object) -> Object:
     return dict(cluster)
 
 
+def pod_of_driver(job: Object) -> Object:
+    """Where the operator has the entrypoint run: on the head, unless it asks for a resource."""
+    cluster = cluster_of(job)
+    group = driver_group(cluster) if "entrypointResources" in job["spec"] else groups(cluster)[0]
+    return dict(group["template"]["spec"])
+
+
 @pytest.fixture(params=JOBS)
 def job(request: pytest.FixtureRequest) -> Object:
     return the(request.param, "RayJob")
@@ -64,26 +80,25 @@ def test_a_job_runs_a_study_that_is_there_on_the_cluster_of_its_head(
     assert str(command.file) in studies
     # Without it a second Ray would be started on the head, which has no GPU.
     assert command.address == "auto"
-    head = cluster_of(job)["headGroupSpec"]["template"]["spec"]
-    (mounted,) = (v for v in head["volumes"] if "configMap" in v)
+    pod = pod_of_driver(job)
+    (mounted,) = (v for v in pod["volumes"] if "configMap" in v)
     assert mounted["configMap"]["name"] == the("studies.yaml", "ConfigMap")["metadata"]["name"]
-    assert {"name": mounted["name"], "mountPath": "/studies", "readOnly": True} in head[
-        "containers"
-    ][0]["volumeMounts"]
+    wanted = {"name": mounted["name"], "mountPath": "/studies", "readOnly": True}
+    assert wanted in pod["containers"][0]["volumeMounts"]
 
 
 def test_results_go_to_the_claim_and_never_to_the_jobs_working_folder(job: Object) -> None:
     output = asked(job["spec"]["entrypoint"]).output
     assert output.is_absolute()
-    head = cluster_of(job)["headGroupSpec"]["template"]["spec"]
+    pod = pod_of_driver(job)
     claims = {
         v["name"]: v["persistentVolumeClaim"]
-        for v in head["volumes"]
+        for v in pod["volumes"]
         if len(v) == 2 and "persistentVolumeClaim" in v
     }
     holding = [
         claims[m["name"]]
-        for m in head["containers"][0]["volumeMounts"]
+        for m in pod["containers"][0]["volumeMounts"]
         if m["name"] in claims and output.is_relative_to(m["mountPath"])
     ]
     assert holding == [{"claimName": "results"}]
@@ -98,14 +113,17 @@ def test_a_second_try_goes_on_where_the_first_stopped() -> None:
 
 
 def test_no_entrypoint_takes_a_cpu_or_gpu_from_what_is_measured(job: Object) -> None:
-    assert not [
-        name for name in job["spec"] if name.startswith("entrypoint") and name != "entrypoint"
-    ]
+    assert not {"entrypointNumCpus", "entrypointNumGpus"} & set(job["spec"])
+
+
+def test_a_broken_connection_to_the_log_does_not_end_a_study(job: Object) -> None:
+    """The operator gives up a job whose submitter has failed so often, and its cluster with it."""
+    assert job["spec"]["submitterConfig"]["backoffLimit"] >= 6
 
 
 def test_every_experiment_of_the_example_fits_a_gpu_node(studies: dict[str, StudySpec]) -> None:
     for _, cluster in ray_clusters():
-        for group in cluster["workerGroupSpecs"]:
+        for group in measuring_groups(cluster):
             limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
             if (gpus := int(limits.get("nvidia.com/gpu", 0))) == 0:
                 continue

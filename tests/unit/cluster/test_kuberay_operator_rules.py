@@ -24,7 +24,7 @@ def head(spec: Object) -> Object:
 
 
 def worker(spec: Object) -> Object:
-    group: Object = spec["workerGroupSpecs"][0]
+    group: Object = spec["workerGroupSpecs"][-1]
     return group
 
 

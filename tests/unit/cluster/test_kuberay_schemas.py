@@ -60,7 +60,9 @@ def worker_container(spec: Object) -> Object:
         (lambda s: worker_container(s)["env"].append({"value": "1"}), "name"),
         (lambda s: s["headGroupSpec"]["rayStartParams"].update({"num-cpus": 0}), "num-cpus"),
         (
-            lambda s: s["headGroupSpec"]["template"]["spec"]["volumes"][0]["configMap"].update(n=1),
+            lambda s: s["workerGroupSpecs"][0]["template"]["spec"]["volumes"][0][
+                "configMap"
+            ].update(n=1),
             "configMap.n",
         ),
     ],
