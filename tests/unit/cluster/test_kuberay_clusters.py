@@ -93,12 +93,18 @@ def test_nothing_is_measured_beside_the_head_or_a_driver(
         assert not started(cluster, group)["num_gpus"]
 
 
-def test_ray_leaves_priorities_of_what_is_measured_alone(workers: list[Object]) -> None:
-    for group in workers:
+def test_ray_leaves_priorities_of_drivers_and_servers_alone(cluster: Object) -> None:
+    for group in groups(cluster):
         told = variables(group)
         assert told["RAY_worker_niceness"] == "0"
         assert told["RAY_worker_oom_score_adjustment"] == "0"
         assert told["RAY_process_group_cleanup_enabled"] == "1"
+
+
+def test_orphans_have_a_parent_that_reaps_them(cluster: Object) -> None:
+    """`ray start` as process 1 does not; the pause container of a pod does, where it is."""
+    for group in groups(cluster):
+        assert group["template"]["spec"]["shareProcessNamespace"] is True
 
 
 def test_no_variable_of_ray_is_misspelt(cluster: Object) -> None:
@@ -176,6 +182,11 @@ def test_results_are_written_where_drivers_run_and_models_read_where_servers_do(
         assert models["readOnly"] is True
 
 
+def test_what_is_on_its_way_to_an_object_store_outlives_the_drivers_pod(cluster: Object) -> None:
+    spool = variables(driver_group(cluster))["XDG_STATE_HOME"]
+    assert Path(spool).is_relative_to("/results")
+
+
 def test_a_job_finds_a_place_for_its_driver_on_every_cluster_that_stays() -> None:
     wanted = json.loads(the("rayjob.yaml", "RayJob")["spec"]["entrypointResources"])
     for name in ("raycluster.yaml", "raycluster-pods.yaml"):
@@ -229,6 +240,9 @@ def test_rays_own_autoscaler_reads_what_a_gpu_node_has() -> None:
     gpu = derived["available_node_types"]["gpu"]
     assert (gpu["min_workers"], gpu["max_workers"]) == (0, 4)
     assert gpu["resources"] == {"CPU": 64, "GPU": 8, "memory": 512 * 2**30}
+    measuring_groups(manifest["spec"])[0]["resources"] = {"accelerator_type:H100": "1"}
+    named = _derive_autoscaling_config_from_ray_cr(manifest)["available_node_types"]["gpu"]
+    assert named["resources"] == {**gpu["resources"], "accelerator_type:H100": 1}
     driver = derived["available_node_types"]["driver"]
     assert (driver["min_workers"], driver["max_workers"]) == (1, 1)
     assert (driver["resources"]["CPU"], driver["resources"]["driver"]) == (0, 8)

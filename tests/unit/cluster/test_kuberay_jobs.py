@@ -88,7 +88,7 @@ def test_a_job_runs_a_study_that_is_there_on_the_cluster_of_its_head(
 
 
 def test_results_go_to_the_claim_and_never_to_the_jobs_working_folder(job: Object) -> None:
-    output = asked(job["spec"]["entrypoint"]).output
+    output = Path(asked(job["spec"]["entrypoint"]).output)
     assert output.is_absolute()
     pod = pod_of_driver(job)
     claims = {
