@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from autotuner.errors import ClusterError
 from autotuner.execution.base import Executor, Node, Slot
-from autotuner.execution.books import without
+from autotuner.execution.books import Held, without
 from autotuner.execution.fitting import does_not_fit, exceeds_limit, fits_idle
-from autotuner.execution.placement import Held, place, places
+from autotuner.execution.placement import place, places
 from autotuner.expected_times import ExpectedTimes
 from autotuner.failure_policy import FailurePolicy
 from autotuner.planning import Plan
@@ -66,17 +66,16 @@ class Dispatcher:
         """Refuse a study of which a part could never start.
 
         Raises:
-            ClusterError: an experiment needs more than the cluster has or may grow to, or than
-                the study may hold.
+            ClusterError: an experiment needs more than the cluster has, which cannot grow, or
+                than the study may hold.
         """
         nodes = self._executor.nodes()
-        may_come = (*nodes, *self._executor.growth())
         most = self._plan.spec.max_gpus
         for experiment in {e.footprint: e for e in self._waiting}.values():
             if most is not None and experiment.footprint.gpus > most:
                 raise ClusterError(exceeds_limit(experiment, most))
-            if not fits_idle(experiment.footprint, may_come):
-                raise ClusterError(does_not_fit(experiment, may_come))
+            if not fits_idle(experiment.footprint, nodes) and not self._executor.can_grow:
+                raise ClusterError(does_not_fit(experiment, nodes))
 
     def nodes(self, now: float) -> tuple[Node, ...]:
         """Those alive, as seen within the last second."""
@@ -129,8 +128,14 @@ class Dispatcher:
         usable = without(nodes, lost)
         held = [Held(one.slot, self._left_s(one, now)) for one in running]
         groups = self._waiting.groups(lambda c: self._policy.nodes_for(c, usable, now), now)
-        most = self._plan.spec.max_gpus
-        placement = place(groups, usable, held, most_gpus=most, drained=self._drained)
+        placement = place(
+            groups,
+            usable,
+            held,
+            others=self._executor.held_by_others(),
+            most_gpus=self._plan.spec.max_gpus,
+            drained=self._drained,
+        )
         self._drained = placement.drained
         for experiment, _ in placement.chosen:
             self._waiting.remove(experiment)
@@ -139,9 +144,18 @@ class Dispatcher:
         self._tell_demand(taken, now)
         return placement.chosen
 
-    def why_nothing_runs(self, now: float) -> str:
-        """What to say where nothing runs, and nothing that waits finds a place."""
-        return does_not_fit(next(iter(self._waiting)), self.nodes(now))
+    def fits_without_others(self, lost: Iterable[Slot], now: float) -> bool:
+        """Whether all that waits could run here, if nobody else held anything.
+
+        Args:
+            lost: Slots that nobody can use.
+        """
+        nodes = without(self.nodes(now), lost)
+        return all(fits_idle(need, nodes) for need in self._waiting.demand)
+
+    def what_waits(self) -> Experiment:
+        """The one to name where nothing finds a place."""
+        return next(iter(self._waiting))
 
     def _choice_of(self, experiment: Experiment) -> Choice:
         return self._policy.choice(experiment, self._wanted_host.get(experiment.id))

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from autotuner.dispatching import Dispatcher
-from autotuner.errors import ClusterError
 from autotuner.execution.base import AttemptLost, Executor, ExecutorEvent, Node, Slot
 from autotuner.failure_policy import FailurePolicy
+from autotuner.idle_watch import IdleWatch
 from autotuner.node.events import (
     AttemptEnded,
     AttemptOrder,
@@ -59,8 +59,6 @@ __all__ = ["StudyDriver"]
 
 _POLL_S = 0.5
 _TOKEN_CHARACTERS = 8
-_NODE_PATIENCE_S = 600.0
-"""How long to wait, with nothing running, for a node that could hold what is left."""
 
 
 class StudyDriver:
@@ -106,11 +104,11 @@ class StudyDriver:
             any_completed=past.reused > 0,
         )
         self._dispatcher = Dispatcher(plan, executor, self._policy, past)
+        self._idle_watch = IdleWatch(executor, self._dispatcher, on_event)
         self._repeats = Repeats(plan, store)
         self._purpose: dict[str, Purpose] = {}
         """Of experiments that are measured again."""
         self._stopped: str | None = None
-        self._idle_since: float | None = None
 
     def run(self) -> None:
         """Run until every experiment has an outcome, or until there is no sense in going on.
@@ -172,7 +170,8 @@ class StudyDriver:
         lost = [running.slot for running, _ in self._quarantined.values()]
         for experiment, slot in self._dispatcher.next(self._running.values(), lost, now):
             self._submit(experiment, slot)
-        self._check_idle(now)
+        faults = [(one.slot, fault) for one, fault in self._quarantined.values()]
+        self._idle_watch.look(now, anything_runs=bool(self._running), faults=faults)
 
     def _submit(self, experiment: Experiment, slot: Slot) -> None:
         number = self._next_number[experiment.id]
@@ -197,23 +196,6 @@ class StudyDriver:
         for attempt_id in self._neighbours(slot):
             running = self._running[attempt_id]
             running.see_neighbours(len(self._neighbours(running.slot)) - 1, now)
-
-    def _check_idle(self, now: float) -> None:
-        if self._running:
-            self._idle_since = None
-            return
-        self._idle_since = self._idle_since or now
-        if now - self._idle_since > _NODE_PATIENCE_S:
-            raise ClusterError(self._why_nothing_runs(now))
-
-    def _why_nothing_runs(self, now: float) -> str:
-        if not self._quarantined:
-            return self._dispatcher.why_nothing_runs(now)
-        faults = "; ".join(f"{r.slot.node.host}: {f}" for r, f in self._quarantined.values())
-        return (
-            f"{self._dispatcher.count} experiments wait for devices that do not become free: "
-            f"{faults}. End what holds them; then the same command goes on"
-        )
 
     def _handle(self, attempt_id: str, event: ExecutorEvent) -> None:
         if attempt_id in self._quarantined and isinstance(event, SlotCleared):

@@ -21,6 +21,7 @@ __all__ = [
     "NodesPreparing",
     "PhaseEntered",
     "ResultsNote",
+    "RoomAwaited",
     "RoundStarted",
     "SlotFreed",
     "SlotQuarantined",
@@ -95,6 +96,17 @@ class AttemptWaiting:
 
 
 @dataclass(frozen=True, slots=True)
+class RoomAwaited:
+    """Nothing runs, since nothing finds room: the cluster must grow, or others must leave."""
+
+    experiment: Experiment
+    """One of those that wait."""
+    others: bool
+    """Whether it would fit if nobody else held anything."""
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class PhaseEntered:
     attempt: Attempt
     phase: Phase
@@ -159,6 +171,7 @@ StudyEvent = (
     | RoundStarted
     | AttemptStarted
     | AttemptWaiting
+    | RoomAwaited
     | PhaseEntered
     | LevelFinished
     | AttemptFinished

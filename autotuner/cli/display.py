@@ -23,6 +23,7 @@ from autotuner.progress import (
     NodesPreparing,
     PhaseEntered,
     ResultsNote,
+    RoomAwaited,
     RoundStarted,
     SlotFreed,
     SlotQuarantined,
@@ -146,6 +147,12 @@ class Progress:
                 yield (
                     f"{self._count(attempt.experiment.index)} [yellow]still not begun after "
                     f"{waited_s:.0f} s[/]: another user may hold the GPUs or CPUs of {host}"
+                )
+            case RoomAwaited(experiment=experiment, others=others, waited_s=waited_s):
+                why = "others hold what it needs" if others else "no node here could hold it"
+                yield (
+                    f"[yellow]nothing runs for {_duration(waited_s)}[/]: "
+                    f"{escape(experiment.label)} waits, as {why}"
                 )
             case LevelFinished(attempt=attempt, result=result):
                 yield f"{self._count(attempt.experiment.index)} {_level_line(result)}"

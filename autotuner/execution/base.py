@@ -107,11 +107,13 @@ class Executor(ABC):
     def nodes(self) -> tuple[Node, ...]:
         """The nodes that are alive now."""
 
-    def growth(self) -> tuple[Node, ...]:
-        """Nodes that the cluster may add by itself, where it can grow; most cannot.
+    @property
+    def can_grow(self) -> bool:
+        """Whether the cluster may add nodes by itself; most cannot."""
+        return False
 
-        They have no id: nothing can be sent to one before it is there.
-        """
+    def held_by_others(self) -> tuple[Slot, ...]:
+        """What other studies and jobs hold of the nodes: not ours to give out, and not for ever."""
         return ()
 
     def want(self, demand: Mapping[Footprint, int]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from autotuner.execution.base import Node, Slot
 from autotuner.spec.server import Footprint
 
-__all__ = ["NodeUse", "fits", "slot_of", "use_of", "without"]
+__all__ = ["Held", "NodeUse", "fits", "slot_of", "use_of", "without"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,14 @@ class NodeUse:
         if footprint.quota is None:
             return 0
         return node.quotas.get(footprint.quota, 0) - self.quotas.get(footprint.quota, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A slot that is taken, and for how long it is expected to be."""
+
+    slot: Slot
+    left_s: float
 
 
 def use_of(nodes: Iterable[Node], slots: Iterable[Slot]) -> dict[str, NodeUse]:

@@ -21,12 +21,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from autotuner.execution.base import Node, Slot
-from autotuner.execution.books import NodeUse, fits, slot_of, use_of
+from autotuner.execution.books import Held, NodeUse, fits, slot_of, use_of
 from autotuner.execution.fitting import able_nodes
+from autotuner.execution.gpu_budget import GpuBudget
 from autotuner.spec.experiment import Experiment
 from autotuner.spec.server import Footprint
 
-__all__ = ["Group", "Held", "Placement", "place", "places"]
+__all__ = ["Group", "Placement", "place", "places"]
 
 _BACKFILL_S = 1800.0
 """Estimates may be wrong: what has waited for so long gets its nodes drained without exception."""
@@ -52,14 +53,6 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A slot that is taken, and for how long it is expected to be."""
-
-    slot: Slot
-    left_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Placement:
     """What starts now."""
 
@@ -74,18 +67,20 @@ def place(
     nodes: Sequence[Node],
     held: Sequence[Held] = (),
     *,
+    others: Sequence[Slot] = (),
     most_gpus: int | None = None,
     drained: Collection[str] = (),
 ) -> Placement:
     """Choose slots for as many waiting experiments as fit beside what is held.
 
     Args:
+        others: What is held by somebody else, nobody knows for how long.
         most_gpus: So many GPUs may be held at once; None: all there are.
         drained: Of the round before, so that a node that was drained for long is not given up for
             another one.
     """
     waiting = sorted((group for group in groups if group.experiments), key=_precedence)
-    turn = _Round(waiting, nodes, held, most_gpus, frozenset(drained))
+    turn = _Round(waiting, nodes, held, others, most_gpus, frozenset(drained))
     for group in waiting:
         placed = turn.fill(group)
         if placed < len(group.experiments):
@@ -123,19 +118,21 @@ class _Round:
         groups: Sequence[Group],
         nodes: Sequence[Node],
         held: Sequence[Held],
+        others: Sequence[Slot],
         most_gpus: int | None,
         drained_before: frozenset[str],
     ) -> None:
         self.chosen: list[tuple[Experiment, Slot]] = []
         self.drained: set[str] = set()
         self._held = held
+        self._others = others
         self._kinds = Counter(_Kind.of(one.slot) for one in held)
-        self._use = use_of(nodes, (one.slot for one in held))
+        self._use = use_of(nodes, (*(one.slot for one in held), *others))
         self._reserves: dict[str, _Reserve] = {}
         self._drained_before = drained_before
         gpus = sum(node.gpus for node in nodes)
         self._capacity = gpus if most_gpus is None else min(gpus, most_gpus)
-        self._budget = _Budget(most_gpus, held)
+        self._budget = GpuBudget(most_gpus, held)
         work = sum(one.left_s * _weight(one.slot.held_gpus) for one in held)
         work += sum(group.work_s * _weight(group.footprint.gpus) for group in groups)
         self._rest_s = work / max(self._capacity, len(held), 1)
@@ -200,7 +197,7 @@ class _Round:
         for one in sorted(self._held, key=lambda one: one.left_s):
             for node in one.slot.nodes:
                 ends[node.id].append(one)
-        for _, slot in self.chosen:
+        for slot in (*(slot for _, slot in self.chosen), *self._others):
             for node in slot.nodes:
                 ends[node.id].append(Held(slot, math.inf))
         return ends
@@ -268,36 +265,6 @@ def _free_in_s(need: Footprint, node: Node, ends: Sequence[Held]) -> float:
         if fits(need, node, still):
             return ends[ended - 1].left_s if ended else 0.0
     return math.inf
-
-
-class _Budget:
-    """How many GPUs may be held at once, over all nodes."""
-
-    def __init__(self, most_gpus: int | None, held: Sequence[Held]) -> None:
-        self._left = math.inf
-        self._ends: list[tuple[float, int]] = []
-        if most_gpus is not None:
-            self._ends = sorted((one.left_s, one.slot.held_gpus) for one in held)
-            self._left = most_gpus - sum(gpus for _, gpus in self._ends)
-        self._reserved = 0
-        self._lent_s = math.inf
-
-    def has_room(self, slot: Slot, lease_s: float) -> bool:
-        reserved = 0 if lease_s <= self._lent_s else self._reserved
-        return slot.held_gpus == 0 or slot.held_gpus <= self._left - reserved
-
-    def take(self, slot: Slot) -> None:
-        self._left -= slot.held_gpus
-
-    def reserve(self, slot: Slot, *, patient: bool) -> None:
-        """Let nobody else have as many of those that become free, but for as long as it takes."""
-        self._reserved += slot.held_gpus
-        free, lent_s = self._left, 0.0
-        for left_s, ended in self._ends:
-            if free >= self._reserved:
-                break
-            free, lent_s = free + ended, left_s
-        self._lent_s = lent_s if patient else 0.0
 
 
 def _sum(use: NodeUse, more: NodeUse) -> NodeUse:

@@ -1,13 +1,13 @@
 """What the dispatcher starts, on executors that carry nothing out."""
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 
 from autotuner.dispatching import Dispatcher
 from autotuner.errors import ClusterError
-from autotuner.execution.base import Executor, Node
+from autotuner.execution.base import Executor, Node, Slot
 from autotuner.failure_policy import FailurePolicy
 from autotuner.node.events import AttemptOrder
 from autotuner.planning import plan
@@ -30,7 +30,8 @@ class Cluster(Executor):
     """Nodes, those that may come, and what has been asked for."""
 
     here: tuple = (A,)
-    more: tuple = ()
+    can_grow: bool = False
+    others: tuple = ()
     asked: int = 0
     wanted: list = field(default_factory=list)
 
@@ -38,8 +39,8 @@ class Cluster(Executor):
         self.asked += 1
         return self.here
 
-    def growth(self):
-        return self.more
+    def held_by_others(self):
+        return self.others
 
     def want(self, demand):
         self.wanted.append(dict(demand))
@@ -210,7 +211,19 @@ def test_a_study_of_which_a_part_could_never_start_is_refused(planned, cluster, 
 
 
 def test_a_study_may_begin_on_a_cluster_that_can_grow_to_hold_it():
-    Desk(study(8), Cluster((), more=(replace(A, id=""),))).dispatcher.check_fit()
+    Desk(study(8), Cluster((), can_grow=True)).dispatcher.check_fit()
+
+
+def test_what_others_hold_is_not_given_out_and_counts_nothing_of_max_gpus():
+    desk = Desk(study(4, 4, max_gpus=4), Cluster(others=(Slot(A, 4, 1),)))
+    assert desk.start(0.0) == [4]
+
+
+def test_a_study_for_which_others_leave_no_room_waits_for_them():
+    desk = Desk(study(8), Cluster(others=(Slot(A, 1, 1),)))
+    assert desk.start(0.0) == []
+    assert desk.dispatcher.fits_without_others((), 0.0)
+    assert not Desk(study(16), Cluster()).dispatcher.fits_without_others((), 0.0)
 
 
 def test_the_cluster_is_told_what_runs_and_what_waits_together():

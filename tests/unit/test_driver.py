@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
-from autotuner import driver as driver_module
+from autotuner import idle_watch
 from autotuner import running as running_module
 from autotuner.driver import StudyDriver
 from autotuner.errors import ClusterError, OutputError
@@ -505,7 +505,7 @@ def test_an_attempt_within_its_time_is_left_alone(study):
 
 
 def test_a_study_whose_nodes_do_not_come_back_ends(study, monkeypatch):
-    monkeypatch.setattr(driver_module, "_NODE_PATIENCE_S", 0.0)
+    monkeypatch.setattr(idle_watch, "_PATIENCE_S", 0.0)
     executor = Scripted(lambda order: [AttemptLost(FailureKind.NODE_LOST, "gone")])
     executor.before_poll = lambda: setattr(executor, "cluster", ())
     with pytest.raises(ClusterError, match="the cluster has no node"):
@@ -733,7 +733,7 @@ def test_other_slots_of_the_node_are_used_meanwhile(study):
 
 
 def test_devices_that_never_become_free_end_the_study_by_name(study, monkeypatch):
-    monkeypatch.setattr(driver_module, "_NODE_PATIENCE_S", 0.0)
+    monkeypatch.setattr(idle_watch, "_PATIENCE_S", 0.0)
     executor = Scripted(with_fault)
     with pytest.raises(ClusterError, match=r"2 experiments wait for devices.*process 1234"):
         study({SEQS: [1, 2, 3]}, gpus=2).run(executor)

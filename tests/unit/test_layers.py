@@ -35,6 +35,7 @@ LAYERS = (
         "waiting",
         "expected_times",
         "dispatching",
+        "idle_watch",
         "driver",
         "study",
     ),
@@ -49,6 +50,7 @@ ONE_ROOM = {
     "waiting",
     "expected_times",
     "dispatching",
+    "idle_watch",
     "study",
     "failure_policy",
     "failure_advice",
@@ -63,8 +65,14 @@ ONE_ROOM = {
 }
 
 RAY_MODULES = {
-    f"execution/{name}.py"
-    for name in ("on_ray", "ray_actor", "ray_connection", "ray_logs", "ray_metrics", "ray_nodes")
+    "execution/on_ray.py",
+    "execution/ray_actor.py",
+    "execution/ray_cluster.py",
+    "execution/ray_connection.py",
+    "execution/ray_growth.py",
+    "execution/ray_logs.py",
+    "execution/ray_metrics.py",
+    "execution/ray_nodes.py",
 }
 GENAI_BENCH_MODULES = {"bench/genai_bench_shim.py"}
 STANDARD_LIBRARY_ONLY = {"supervision/supervisor.py"}

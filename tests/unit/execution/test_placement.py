@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotuner.execution.base import Node, Slot
+from autotuner.execution.books import Held
 from autotuner.execution.fitting import fits_idle
-from autotuner.execution.placement import Group, Held, place, places
+from autotuner.execution.placement import Group, place, places
 from autotuner.spec.experiment import Experiment
 from autotuner.spec.server import CpuPlan, Footprint, Model, ServerConfig
 
