@@ -24,25 +24,24 @@ from autotuner.execution.base import (
 )
 from autotuner.execution.metrics import Sample
 from autotuner.execution.ray_actor import actor_class
+from autotuner.execution.ray_cluster import ClusterView
 from autotuner.execution.ray_connection import (
     address_of_environment,
     connect,
     own_signal_handlers,
 )
+from autotuner.execution.ray_growth import Growth
 from autotuner.execution.ray_metrics import RayMetrics
 from autotuner.execution.ray_nodes import ask_nodes
 from autotuner.node.events import AttemptEnded, AttemptOrder, SlotCleared
 from autotuner.spec.experiment import FailureKind
+from autotuner.spec.server import Footprint
 from autotuner.supervision.sweep import sweep_attempt
 
 __all__ = ["RayExecutor"]
 
 Value = TypeVar("Value")
 
-_ACCELERATOR_PREFIX = "accelerator_type:"
-_OWN_RESOURCES = frozenset({"CPU", "GPU", "memory", "object_store_memory"})
-_OWN_PREFIXES = (_ACCELERATOR_PREFIX, "node:")
-"""What Ray counts by itself; all else was given to ``ray start --resources``."""
 _SWEEP_S = 5.0
 _TOLD_CHARACTERS = 500
 _RENEWAL_POLL_S = 1.0
@@ -56,7 +55,7 @@ class _Live:
     """Of the attempt."""
     actor: Any
     stream: Any
-    node_id: str
+    slot: Slot
     lease_s: float
     renewed_at: float = field(default_factory=time.monotonic)
     holds_slot: bool = False
@@ -79,6 +78,8 @@ class RayExecutor(Executor):
         self, address: str | None = None, *, quotas: Mapping[str, int] | None = None
     ) -> None:
         self._live: dict[str, _Live] = {}
+        self._cluster = ClusterView()
+        self._growth = Growth()
         self._lost: list[tuple[str, ExecutorEvent]] = []
         with own_signal_handlers():
             self._context = connect(address or address_of_environment(), quotas)
@@ -111,18 +112,17 @@ class RayExecutor(Executor):
         return f"http://{url}{login}"
 
     def nodes(self) -> tuple[Node, ...]:
-        return tuple(
-            Node(
-                id=node["NodeID"],
-                host=node["NodeManagerHostname"],
-                gpus=int(node["Resources"].get("GPU", 0)),
-                cpus=int(node["Resources"].get("CPU", 0)),
-                gpu_model=_gpu_model(node["Resources"]),
-                quotas=_quotas(node["Resources"]),
-            )
-            for node in _cluster_nodes()
-            if node["Alive"]
-        )
+        return self._cluster.nodes()
+
+    @property
+    def can_grow(self) -> bool:
+        return self._growth.possible
+
+    def want(self, demand: Mapping[Footprint, int]) -> None:
+        self._growth.request(demand)
+
+    def held_by_others(self) -> tuple[Slot, ...]:
+        return self._cluster.held_by_others([live.slot for live in self._live.values()])
 
     def ask_nodes(
         self,
@@ -145,9 +145,7 @@ class RayExecutor(Executor):
             label_selector={"ray.io/node-id": slot.node.id},
         ).remote(label)
         stream = actor.run.options(name=f"run {label}").remote(order)
-        self._live[attempt.id] = _Live(
-            attempt.mark, actor, stream, slot.node.id, order.timeouts.lease_s
-        )
+        self._live[attempt.id] = _Live(attempt.mark, actor, stream, slot, order.timeouts.lease_s)
 
     def poll(self, timeout_s: float) -> Sequence[tuple[str, ExecutorEvent]]:
         if self._lost:
@@ -192,8 +190,8 @@ class RayExecutor(Executor):
         """Kill the actor, and clear what a killed one may leave on a node that lives."""
         with suppress(RayError):
             ray.kill(live.actor)
-            if sweep and any(node.id == live.node_id for node in self.nodes()):
-                here = {"ray.io/node-id": live.node_id}
+            if sweep and any(node.id == live.slot.node.id for node in self.nodes()):
+                here = {"ray.io/node-id": live.slot.node.id}
                 sweeping = self._sweep.options(num_cpus=0, label_selector=here)
                 self._sweeps.append(sweeping.remote(live.mark, _SWEEP_S))
 
@@ -233,7 +231,7 @@ class RayExecutor(Executor):
             return self._lost_where(live, error)
 
     def _lost_where(self, live: _Live, error: RayError) -> AttemptLost:
-        alive = any(node.id == live.node_id for node in self.nodes())
+        alive = any(node.id == live.slot.node.id for node in self.nodes())
         kind = FailureKind.ACTOR_LOST if alive else FailureKind.NODE_LOST
         return AttemptLost(kind, _told(error))
 
@@ -245,21 +243,3 @@ def _told(error: RayError) -> str:
         return "Ray ended it, since the memory of its node's host was nearly full"
     clipped = text if len(text) <= _TOLD_CHARACTERS else text[:_TOLD_CHARACTERS] + " ..."
     return f"{type(error).__name__}: {clipped}"
-
-
-def _cluster_nodes() -> list[dict[str, Any]]:
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return nodes
-
-
-def _gpu_model(resources: dict[str, float]) -> str | None:
-    models = [name for name in resources if name.startswith(_ACCELERATOR_PREFIX)]
-    return models[0].removeprefix(_ACCELERATOR_PREFIX) if models else None
-
-
-def _quotas(resources: dict[str, float]) -> dict[str, int]:
-    return {
-        name: int(most)
-        for name, most in resources.items()
-        if name not in _OWN_RESOURCES and not name.startswith(_OWN_PREFIXES)
-    }

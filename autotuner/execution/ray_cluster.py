@@ -35,12 +35,13 @@ class ClusterView:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._seen: dict[str, deque[tuple[float, int, int]]] = defaultdict(deque)
-        """Node id -> when, GPUs, CPUs: taken by neither us nor nobody."""
+        """Node id -> when, GPUs, CPUs: reserved, and not by us."""
+        self._nodes: tuple[Node, ...] = ()
 
     def nodes(self) -> tuple[Node, ...]:
         """Those that are alive and take work; one that Ray is about to give back does not."""
         leaving = _draining()
-        return tuple(
+        self._nodes = tuple(
             Node(
                 id=node["NodeID"],
                 host=node["NodeManagerHostname"],
@@ -52,9 +53,10 @@ class ClusterView:
             for node in raylet_nodes()
             if node["Alive"] and node["NodeID"] not in leaving
         )
+        return self._nodes
 
-    def held_by_others(self, nodes: Iterable[Node], own: Iterable[Slot]) -> tuple[Slot, ...]:
-        """What other jobs have reserved, a slot per node on which there is any.
+    def held_by_others(self, own: Iterable[Slot]) -> tuple[Slot, ...]:
+        """What other jobs have reserved, a slot per node that was alive when last looked at.
 
         Args:
             own: Everything that we have reserved.
@@ -62,7 +64,7 @@ class ClusterView:
         now, free = self._clock(), _available()
         mine = use_of((), own)
         held = []
-        for node in nodes:
+        for node in self._nodes:
             gpus, cpus = _taken(node, free.get(node.id), mine.get(node.id, NodeUse()))
             seen = self._seen[node.id]
             seen.append((now, gpus, cpus))
