@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from autotuner.results.levels import LevelResult
 from autotuner.results.limits import LevelRow
 from autotuner.results.measured import Measured
@@ -30,17 +32,15 @@ class LiveScore:
         self._rows: dict[str, dict[Level, LevelRow]] = {}
         """Of each running attempt."""
         self._scores: dict[str, list[float]] = {}
+        self._best: tuple[float, str] | None = None
+        """And the experiment that has it."""
         for entry in earlier.feasible if earlier is not None else ():
-            self._scores[entry.experiment_id] = list(entry.score.samples)
+            self._add(entry.experiment_id, entry.score.samples)
 
     @property
     def best(self) -> float | None:
         """None while nothing feasible has been measured."""
-        means = [sum(scores) / len(scores) for scores in self._scores.values() if scores]
-        if not means:
-            return None
-        minimize = self._judging.objective.direction is Direction.MINIMIZE
-        return min(means) if minimize else max(means)
+        return None if self._best is None else self._best[0]
 
     def level(self, attempt: Attempt, result: LevelResult) -> None:
         self._rows.setdefault(attempt.id, {})[result.level] = result.summary
@@ -55,7 +55,20 @@ class LiveScore:
             measured = Measured(outcome="completed", failure="", levels=one, attempts=(one,))
             score, _ = score_experiment(_expected(attempt.experiment), measured, self._judging)
             if score.feasible and score.effective is not None:
-                self._scores.setdefault(attempt.experiment.id, []).append(score.effective)
+                self._add(attempt.experiment.id, (score.effective,))
+
+    def _add(self, experiment_id: str, scores: Sequence[float]) -> None:
+        if not scores:
+            return
+        self._scores.setdefault(experiment_id, []).extend(scores)
+        changed = {experiment_id}
+        if self._best is not None and self._best[1] != experiment_id:
+            changed.add(self._best[1])
+        else:  # it may have become worse than any other
+            changed |= self._scores.keys()
+        means = [(sum(own) / len(own), id_) for id_ in changed if (own := self._scores[id_])]
+        minimize = self._judging.objective.direction is Direction.MINIMIZE
+        self._best = min(means) if minimize else max(means)
 
 
 def _expected(experiment: Experiment) -> ExpectedExperiment:
