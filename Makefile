@@ -53,9 +53,10 @@ test: lint $(INSTALLED_S3) $(INSTALLED_BENCH) $(INSTALLED_VLLM) $(MODEL)/config.
 	$(AUTOTUNER)/bin/python -m pytest -m "not slow_faults" \
 		tests/unit tests/report tests/contract tests/ray tests/faults tests/engine
 
-# About 25 minutes on two cores. Rows on several hosts want root and iproute2, or are skipped.
+# About 30 minutes on two cores. Rows on several hosts want root and iproute2, and Slurm's its daemons
+# (Debian: slurmctld slurmd slurm-client munge), or are skipped.
 faults: $(INSTALLED_DEV) $(INSTALLED_BENCH) $(INSTALLED_VLLM) $(MODEL)/config.json
-	$(AUTOTUNER)/bin/python -m pytest -m "" tests/faults
+	$(AUTOTUNER)/bin/python -m pytest -m "" tests/faults tests/slurm tests/bare_metal
 
 lint: $(INSTALLED_DEV)
 	$(AUTOTUNER)/bin/ruff check .

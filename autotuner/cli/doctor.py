@@ -173,7 +173,10 @@ def _clock_finding(clock: NodeAnswer[float]) -> Finding:
 
 
 def _no_answer(problem: str | None) -> Finding:
-    fix = "Look at ray status and at the raylet's log on this node; take it out of the cluster."
+    fix = (
+        "Look at ray status and at the raylet's log on this node; take it out of the cluster. "
+        "One that was started with another RAY_AUTH_MODE than the head answers nobody."
+    )
     return failure("node", problem or "no answer", "answers", fix)
 
 
