@@ -233,7 +233,7 @@ class StudyDriver:
         self._emit(SlotQuarantined(running.attempt, running.slot.node.host, fault))
 
     def _finish(self, running: Running, outcome: Outcome, ended: AttemptEnded) -> None:
-        attempt, node = running.attempt, running.slot.node
+        attempt, node = running.attempt, running.slot.nodes[ended.blamed_rank]
         del self._running[attempt.id]
         for one in running.slot.nodes:
             self._on_node[one.id].discard(attempt.id)

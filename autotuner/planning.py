@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
-from autotuner.engines.base import Engine
+from autotuner.engines.base import Engine, Rank
 from autotuner.engines.registry import load_engine
+from autotuner.engines.spans import command_of_rank, refuse_span
 from autotuner.errors import PlanError
 from autotuner.spec.experiment import Experiment, content_id
 from autotuner.spec.objective import Constraint
@@ -37,12 +38,16 @@ from autotuner.spec.study import (
 from autotuner.spec.workload import Workload
 from autotuner.supervision.environment import MASK, is_secret_name
 
-__all__ = ["Dropped", "Duplicate", "Plan", "plan"]
+__all__ = ["PLACEHOLDERS", "Dropped", "Duplicate", "Plan", "plan"]
 
 _ASSUMED_START_S = 60.0
 _ASSUMED_BENCH_BOOT_S = 10.0
-_LAUNCH_PORT = 8000
+_HOST, _LAUNCH_PORT = "127.0.0.1", 8000
 _PORT, _SERVED_NAME = "{port}", "{served_name}"
+_MASTER_ADDRESS, _MASTER_PORT = "{master_addr}", "{master_port}"
+_LAUNCH_MASTER, _LAUNCH_MASTER_PORT = "RANK0_ADDRESS", 29500
+PLACEHOLDERS = (_PORT, _SERVED_NAME, _MASTER_ADDRESS, _MASTER_PORT)
+"""What a printed command leaves open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +98,15 @@ class Plan:
         random = drawn(self.experiments, self.spec.order_seed, lambda experiment: experiment.id)
         return tuple(sorted(random, key=lambda experiment: not experiment.is_baseline))
 
-    def command(self, experiment: Experiment) -> list[str]:
-        """The argument list, secrets masked, with ``{port}`` and ``{served_name}`` left open."""
-        return load_engine(experiment.server.engine).command(
-            self.shown_server(experiment),
-            host="127.0.0.1",
-            port=_PORT,
-            served_name=_SERVED_NAME,
-        )
+    def command(self, experiment: Experiment, rank: int = 0) -> list[str]:
+        """The argument list, secrets masked, with the `PLACEHOLDERS` left open.
+
+        Args:
+            rank: Of a server that spans nodes.
+        """
+        part = Rank(rank, experiment.footprint.nodes, _MASTER_ADDRESS, _MASTER_PORT)
+        server = self.shown_server(experiment)
+        return command_of_rank(server, part, host=_HOST, port=_PORT, served_name=_SERVED_NAME)
 
     @property
     def simulated(self) -> bool:
@@ -122,12 +128,18 @@ class Plan:
         return replace(server, environment=environment, flags=flags)
 
     def launch_command(self, experiment: Experiment) -> str:
-        """A shell line that starts this server by hand, secrets masked."""
+        """A shell line that starts this server by hand, secrets masked.
+
+        Where it spans nodes, a line for each of them, in order of rank.
+        """
         server = self.shown_server(experiment)
-        engine = load_engine(server.engine)
-        name = PurePath(server.model.path).name
-        words = engine.command(server, host="127.0.0.1", port=_LAUNCH_PORT, served_name=name)
-        return " ".join([*self.variables(server), shlex.join(words)])
+        name, nodes = PurePath(server.model.path).name, experiment.footprint.nodes
+        lines = []
+        for number in range(nodes):
+            rank = Rank(number, nodes, _LAUNCH_MASTER, _LAUNCH_MASTER_PORT)
+            words = command_of_rank(server, rank, host=_HOST, port=_LAUNCH_PORT, served_name=name)
+            lines.append(" ".join([*self.variables(server), shlex.join(words)]))
+        return "\n".join(lines)
 
     def estimated_s(self, experiment: Experiment) -> float:
         """Seconds that the experiment takes if every level runs to its time limit.
@@ -231,6 +243,7 @@ def _experiment(
         launch=spec.launch,
     )
     footprint = _footprint(spec, engine, server)
+    refuse_span(server, footprint)
     return Experiment(
         id=Experiment.id_of(server, workloads, footprint, spec.bench.content()),
         index=0,  # once all are known

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +16,7 @@ from rich.markup import escape
 from autotuner.cli import doctor
 from autotuner.cli.display import output_console
 from autotuner.cli.study_file import add_launcher_arguments, plan_of
-from autotuner.planning import Plan
+from autotuner.planning import PLACEHOLDERS, Plan
 from autotuner.spec.experiment import Experiment
 from autotuner.spec.launching import OmeSettings
 from autotuner.spec.server import Footprint, Value
@@ -83,11 +84,25 @@ def _print_experiment(planned: Plan, experiment: Experiment, console: Console) -
         f"[dim]{_gpus(footprint)}, {footprint.cpus.reserve} CPUs, "
         f"{len(experiment.levels)} levels, about {_minutes(planned.estimated_s(experiment))}[/]"
     )
-    command = " ".join([*planned.variables(server), shlex.join(planned.command(experiment))])
+    variables = planned.variables(server)
+    if footprint.nodes == 1:
+        command = _shell_line(variables, planned.command(experiment))
+        console.print(f"   {escape(command)}\n", highlight=False)
+        return
+    last = footprint.nodes - 1
+    others = "rank 1" if last == 1 else f"ranks 1 to {last}, as rank 1"
+    for rank, name in enumerate(("rank 0", others)):
+        command = _shell_line(variables, planned.command(experiment, rank))
+        console.print(f"   {name}: {escape(command)}", highlight=False)
+    console.print()
+
+
+def _shell_line(variables: Sequence[str], words: Sequence[str]) -> str:
+    line = " ".join([*variables, shlex.join(words)])
     # The placeholders are ours, so the quotes that shlex puts around them only mislead.
-    for placeholder in ("{port}", "{served_name}"):
-        command = command.replace(f"'{placeholder}'", placeholder)
-    console.print(f"   {escape(command)}\n", highlight=False)
+    for placeholder in PLACEHOLDERS:
+        line = line.replace(f"'{placeholder}'", placeholder)
+    return line
 
 
 def _launcher(spec: StudySpec) -> str:
@@ -106,7 +121,9 @@ def _launcher(spec: StudySpec) -> str:
 
 
 def _gpus(footprint: Footprint) -> str:
-    return f"{footprint.gpus} GPUs" + (f" (quota {footprint.quota})" if footprint.quota else "")
+    where = f" on {footprint.nodes} nodes" if footprint.nodes > 1 else ""
+    quota = f" (quota {footprint.quota})" if footprint.quota else ""
+    return f"{footprint.gpus} GPUs{where}{quota}"
 
 
 def _print_totals(planned: Plan, console: Console) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import ClassVar
@@ -13,7 +13,16 @@ from autotuner.errors import PlanError
 from autotuner.spec.experiment import FailureKind
 from autotuner.spec.server import ServerConfig, Value
 
-__all__ = ["Diagnosis", "Engine", "flag_arguments", "is_python", "parallel_size"]
+__all__ = [
+    "Diagnosis",
+    "Engine",
+    "Rank",
+    "flag_arguments",
+    "is_python",
+    "normal_name",
+    "parallel_size",
+    "refuse_flags",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,19 @@ class Diagnosis:
     """One sentence for the user."""
     evidence: str
     """The log line, or lines, that say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """One node's part of a server that spans several."""
+
+    number: int
+    """0 is the node whose part answers requests."""
+    nodes: int
+    master_address: str
+    """Rank 0's node, as the others reach it."""
+    master_port: int | str
+    """Free on rank 0's node; may be a placeholder in a printed plan."""
 
 
 class Engine(ABC):
@@ -53,6 +75,25 @@ class Engine(ABC):
         Raises:
             PlanError: the configuration says something that this engine cannot take.
         """
+
+    def rank_command(
+        self, server: ServerConfig, rank: Rank, *, host: str, port: int | str, served_name: str
+    ) -> list[str]:
+        """As `command`, for one node of a server that spans several.
+
+        Every rank gets a host and a port that are free on its own node; requests go to rank 0.
+
+        Raises:
+            PlanError: the engine, or this configuration of it, cannot span nodes.
+        """
+        raise PlanError(f"engine {self.name!r} cannot span nodes: {_ONE_NODE}")
+
+    def rank_environment(self, server: ServerConfig, address: str) -> dict[str, str]:
+        """Variables that a rank needs beside `environment`; ``address`` is its own node's.
+
+        Never one that the user has set.
+        """
+        return {}
 
     @abstractmethod
     def gpus(self, flags: Mapping[str, Value]) -> int:
@@ -93,6 +134,31 @@ class Engine(ABC):
             )
 
 
+_ONE_NODE = (
+    "raise resources.gpus_per_node, lower the parallel sizes, or exclude the wide ones under "
+    "'exclude'"
+)
+
+
+def refuse_flags(engine: str, flags: Mapping[str, Value], names: Collection[str], why: str) -> None:
+    """Refuse those of the names that are set, in whatever spelling.
+
+    Raises:
+        PlanError: one of them is.
+    """
+    for name, value in flags.items():
+        if normal_name(name) in names and value is not None and value is not False:
+            raise PlanError(
+                f"engine {engine!r}: {name} = {value!r} cannot be set for a server that spans "
+                f"nodes (resources.gpus_per_node): {why}"
+            )
+
+
+def normal_name(flag: str) -> str:
+    """The flag without leading dashes and with ``_`` read as ``-``."""
+    return flag.lstrip("-").replace("_", "-")
+
+
 def flag_arguments(flags: Mapping[str, Value]) -> list[str]:
     """Command-line arguments for ``flags``, in the given order.
 
@@ -127,7 +193,7 @@ def parallel_size(flags: Mapping[str, Value], *spellings: str) -> int:
     given = {
         name: value
         for name, value in flags.items()
-        if name.lstrip("-").replace("_", "-") in spellings
+        if normal_name(name) in spellings
         if value is not None and value is not False
     }
     if not given:

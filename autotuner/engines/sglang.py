@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from autotuner.engines import symptoms as known
-from autotuner.engines.base import Engine, flag_arguments, is_python, parallel_size
+from autotuner.engines.base import (
+    Engine,
+    Rank,
+    flag_arguments,
+    is_python,
+    normal_name,
+    parallel_size,
+    refuse_flags,
+)
 from autotuner.engines.symptoms import Symptom
 from autotuner.errors import PlanError
 from autotuner.spec.experiment import FailureKind
@@ -45,6 +53,8 @@ _SYMPTOMS = (
     ),
 )
 
+_OURS = frozenset({"nnodes", "node-rank", "dist-init-addr", "nccl-init-addr"})
+
 
 class SglangEngine(Engine):
     """SGLang's OpenAI-compatible server."""
@@ -79,6 +89,20 @@ class SglangEngine(Engine):
             *flag_arguments(server.flags),
         ]
 
+    def rank_command(
+        self, server: ServerConfig, rank: Rank, *, host: str, port: int | str, served_name: str
+    ) -> list[str]:
+        _refuse_what_cannot_span(self, server.flags)
+        return [
+            *self.command(server, host=host, port=port, served_name=served_name),
+            *("--nnodes", str(rank.nodes), "--node-rank", str(rank.number)),
+            *("--dist-init-addr", f"{rank.master_address}:{rank.master_port}"),
+        ]
+
+    def rank_environment(self, server: ServerConfig, address: str) -> dict[str, str]:
+        # Else it takes the address of the default route, which need not be the cluster's.
+        return {} if "SGLANG_HOST_IP" in server.environment else {"SGLANG_HOST_IP": address}
+
     def gpus(self, flags: Mapping[str, Value]) -> int:
         tensor = parallel_size(flags, "tp-size", "tensor-parallel-size", "tp")
         pipeline = parallel_size(flags, "pp-size", "pipeline-parallel-size", "pp")
@@ -99,7 +123,24 @@ class SglangEngine(Engine):
 
 
 def _is_set(flags: Mapping[str, Value], name: str) -> bool:
-    return any(
-        given.lstrip("-").replace("_", "-") == name and value is True
-        for given, value in flags.items()
+    return any(normal_name(given) == name and value is True for given, value in flags.items())
+
+
+def _refuse_what_cannot_span(engine: SglangEngine, flags: Mapping[str, Value]) -> None:
+    refuse_flags(engine.name, flags, _OURS, "it is worked out for each node")
+    refuse_flags(
+        engine.name,
+        flags,
+        {"use-ray"},
+        "its ranks are started by autotuner; Ray would ask the cluster for GPUs that the "
+        "experiment holds already, and wait for ever",
     )
+    if not _is_set(flags, "enable-dp-attention"):
+        replicas = {name: value for name, value in flags.items() if value != 1}
+        refuse_flags(
+            engine.name,
+            replicas,
+            {"dp-size", "data-parallel-size", "dp"},
+            "SGLang has replicas over several nodes only with enable-dp-attention; exclude the "
+            "combination under 'exclude'",
+        )

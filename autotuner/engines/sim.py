@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from autotuner.engines import symptoms as known
-from autotuner.engines.base import Engine, flag_arguments, parallel_size
+from autotuner.engines.base import Engine, Rank, flag_arguments, parallel_size, refuse_flags
 from autotuner.spec.server import ServerConfig, Value
 
 __all__ = ["SimEngine"]
+
+_OURS = frozenset({"nnodes", "node-rank", "master-addr", "master-port"})
 
 
 class SimEngine(Engine):
@@ -39,6 +41,16 @@ class SimEngine(Engine):
             "--port",
             str(port),
             *flag_arguments(server.flags),
+        ]
+
+    def rank_command(
+        self, server: ServerConfig, rank: Rank, *, host: str, port: int | str, served_name: str
+    ) -> list[str]:
+        refuse_flags(self.name, server.flags, _OURS, "it is worked out for each node")
+        return [
+            *self.command(server, host=host, port=port, served_name=served_name),
+            *("--nnodes", str(rank.nodes), "--node-rank", str(rank.number)),
+            *("--master-addr", rank.master_address, "--master-port", str(rank.master_port)),
         ]
 
     def gpus(self, flags: Mapping[str, Value]) -> int:

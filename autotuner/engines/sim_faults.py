@@ -1,6 +1,7 @@
 """Failures on demand: each way in which a real server fails, as a switch of the simulated one.
 
 The requests that count are completions for the right model; ``after N`` lets N of them through.
+Of a server that spans nodes, one rank has the faults.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import NoReturn
 
 from autotuner.engines.sim_devices import hold
 
-__all__ = ["Faults", "Verdict", "add_fault_arguments"]
+__all__ = ["Faults", "Verdict", "add_fault_arguments", "faults_of_rank"]
 
 _DAEMON = """\
 import subprocess
@@ -137,6 +138,12 @@ class Faults:
         os._exit(status if self.exit_code is None else self.exit_code)
 
 
+def faults_of_rank(arguments: argparse.Namespace) -> Faults:
+    """The switches that were given, where they are for this rank."""
+    has_them = arguments.fault_rank == arguments.node_rank
+    return Faults.from_arguments(arguments) if has_them else Faults()
+
+
 def add_fault_arguments(parser: argparse.ArgumentParser) -> None:
     """Add one ``--fault-...`` flag for each field of `Faults`."""
     group = parser.add_argument_group("faults")
@@ -164,6 +171,7 @@ def add_fault_arguments(parser: argparse.ArgumentParser) -> None:
     }
     for name, text in numbers.items():
         group.add_argument(f"--fault-{name}", type=int, metavar="N", help=text)
+    group.add_argument("--fault-rank", type=int, default=0, metavar="R", help="has the faults")
     group.add_argument("--fault-slow-start-s", type=float, default=0.0, metavar="S")
     group.add_argument("--fault-error-status", type=int, default=500, metavar="STATUS")
 

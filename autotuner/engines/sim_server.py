@@ -20,7 +20,7 @@ from dataclasses import replace
 from autotuner.engines import sim_http as http
 from autotuner.engines.sim_answer import CHAT, COMPLETION, Answer, Ask, BadRequestError
 from autotuner.engines.sim_devices import hold
-from autotuner.engines.sim_faults import Faults, Verdict, add_fault_arguments
+from autotuner.engines.sim_faults import Faults, Verdict, add_fault_arguments, faults_of_rank
 from autotuner.engines.sim_model import (
     Batch,
     PrefixCache,
@@ -29,6 +29,7 @@ from autotuner.engines.sim_model import (
     noise_factor,
     prompt_tokens,
 )
+from autotuner.engines.sim_ranks import Followers, follow
 from autotuner.version import __version__
 
 __all__ = ["SimServer", "build_parser", "main"]
@@ -57,13 +58,16 @@ class SimServer:
         self._crash_at: dict[Request, int] = {}
         self._work = asyncio.Event()
         self._numbers = itertools.count(1)
+        self._followers = Followers(arguments.nnodes - 1)
+        self._meeting = (arguments.master_addr, arguments.master_port)
 
     async def serve(self, host: str, port: int) -> None:
-        """Serve until the process ends; ``port`` 0 takes any free one.
+        """Serve until the process ends, once all ranks are there; ``port`` 0 takes any free one.
 
         Raises:
             OSError: the port is taken.
         """
+        await self._followers.gather(*self._meeting)
         server = await asyncio.start_server(self._connection, host, port)
         bound = server.sockets[0].getsockname()[1]
         print(f"simulated server ready on http://{host}:{bound}", flush=True)
@@ -148,7 +152,9 @@ class SimServer:
             message = f"The model `{ask.model}` does not exist."
             writer.write(http.error(message, 404, param="model"))
             return
-        verdict = self._faults.verdict(next(self._numbers))
+        number = next(self._numbers)
+        await self._followers.agree(number)
+        verdict = self._faults.verdict(number)
         if verdict is Verdict.FILL_DISK:
             self._faults.fill_the_disk()
         if verdict in (Verdict.HANG, Verdict.STALL):
@@ -208,6 +214,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--time-scale", type=_not_negative, default=1.0, help="0.1 is ten times faster"
     )
+    parser.add_argument("--nnodes", type=_at_least_one, default=1)
+    parser.add_argument("--node-rank", type=int, default=0, help="0 serves, others join it")
+    parser.add_argument("--master-addr", default="127.0.0.1", help="where rank 0 is joined")
+    parser.add_argument("--master-port", type=int, default=29501)
     add_fault_arguments(parser)
     return parser
 
@@ -218,9 +228,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.max_num_batched_tokens < arguments.max_num_seqs:
         parser.error("argument --max-num-batched-tokens: must be at least max-num-seqs")
-    faults = Faults.from_arguments(arguments)
+    if not 0 <= arguments.node_rank < arguments.nnodes:
+        parser.error("argument --node-rank: must be at least 0 and less than nnodes")
+    faults = faults_of_rank(arguments)
     hold(_DEVICE_MEMORY_BYTES)
     faults.at_start()
+    if arguments.node_rank > 0:
+        meeting = (arguments.master_addr, arguments.master_port)
+        asyncio.run(follow(arguments.node_rank, *meeting, faults))
     try:
         asyncio.run(SimServer(arguments, faults).serve(arguments.host, arguments.port))
     except OSError as error:

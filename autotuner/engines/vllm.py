@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from autotuner.engines import symptoms as known
-from autotuner.engines.base import Engine, flag_arguments, is_python, parallel_size
+from autotuner.engines.base import (
+    Engine,
+    Rank,
+    flag_arguments,
+    is_python,
+    normal_name,
+    parallel_size,
+    refuse_flags,
+)
 from autotuner.engines.symptoms import Symptom
 from autotuner.spec.experiment import FailureKind
 from autotuner.spec.server import ServerConfig, Value
@@ -100,6 +108,10 @@ _SYMPTOMS = (
     ),
 )
 
+_OURS = frozenset({"nnodes", "n", "node-rank", "r", "master-addr", "master-port", "headless"})
+_OF_THE_API_SERVER = frozenset({"api-server-count", "asc"})
+"""Flags that a rank without an API server refuses."""
+
 
 class VllmEngine(Engine):
     """vLLM's OpenAI-compatible server."""
@@ -128,6 +140,32 @@ class VllmEngine(Engine):
         address = ["--host", host, "--port", str(port), "--served-model-name", served_name]
         return [*start, *address, *flag_arguments(server.flags)]
 
+    def rank_command(
+        self, server: ServerConfig, rank: Rank, *, host: str, port: int | str, served_name: str
+    ) -> list[str]:
+        self.refuse_command(server)
+        _refuse_what_cannot_span(self, server.flags)
+        executable = server.executable or "vllm"
+        # The module of `command` knows nothing of headless ranks, the command line's does.
+        start = [executable, "-m", "vllm.entrypoints.cli.main"]
+        if not is_python(executable):
+            start = [executable]
+        flags = dict(server.flags)
+        if rank.number > 0:
+            flags = {n: v for n, v in flags.items() if normal_name(n) not in _OF_THE_API_SERVER}
+        return [
+            *(*start, "serve", server.model.path, "--host", host, "--port", str(port)),
+            *("--served-model-name", served_name),
+            *flag_arguments({"distributed-executor-backend": "mp"} | flags),
+            *("--nnodes", str(rank.nodes), "--node-rank", str(rank.number)),
+            *("--master-addr", rank.master_address, "--master-port", str(rank.master_port)),
+            *(["--headless"] if rank.number > 0 else []),
+        ]
+
+    def rank_environment(self, server: ServerConfig, address: str) -> dict[str, str]:
+        # Else it takes the address of the default route, which need not be the cluster's.
+        return {} if "VLLM_HOST_IP" in server.environment else {"VLLM_HOST_IP": address}
+
     def environment(self, server: ServerConfig) -> dict[str, str]:
         quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
         return {name: value for name, value in quiet.items() if name not in server.environment}
@@ -145,3 +183,24 @@ class VllmEngine(Engine):
         if is_python(executable):
             return [executable, "-c", _PRINT_VERSION]
         return [executable, "--version"]
+
+
+def _refuse_what_cannot_span(engine: VllmEngine, flags: Mapping[str, Value]) -> None:
+    refuse_flags(engine.name, flags, _OURS, "it is worked out for each node")
+    backends = {n: v for n, v in flags.items() if v != "mp"}
+    refuse_flags(
+        engine.name,
+        backends,
+        {"distributed-executor-backend"},
+        "its ranks are started by autotuner, with the backend mp; Ray would ask the cluster for "
+        "GPUs that the experiment holds already, and wait for ever",
+    )
+    if parallel_size(flags, "data-parallel-size", "dp") > 1:
+        replicas = {n: v for n, v in flags.items() if v != 1}
+        refuse_flags(
+            engine.name,
+            replicas,
+            {"data-parallel-size", "dp"},
+            "replicas over several nodes are not supported, only tensor and pipeline parallel "
+            "sizes; exclude the combination under 'exclude'",
+        )

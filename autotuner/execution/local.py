@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
+from autotuner.engines.base import Rank
 from autotuner.execution.base import (
     AttemptLost,
     Executor,
@@ -21,6 +22,8 @@ from autotuner.execution.base import (
 )
 from autotuner.node.events import AttemptEnded, AttemptOrder, SlotCleared
 from autotuner.node.experiment import run_attempt
+from autotuner.node.rank import RankEnded, RankHost, RankReady, RankState
+from autotuner.node.spanning import Peer, PeerLostError, Span
 from autotuner.spec.experiment import FailureKind
 
 __all__ = ["LocalExecutor"]
@@ -28,12 +31,14 @@ __all__ = ["LocalExecutor"]
 Value = TypeVar("Value")
 
 _LOOK_S = 0.1
+_LOOPBACK = "127.0.0.1"
 
 
 class LocalExecutor(Executor):
     """Runs attempts here.
 
-    ``gpus`` pretends that many devices, ``quotas`` custom resources; nothing reserves them.
+    ``gpus`` pretends that many devices on each of so many ``nodes``, ``quotas`` custom resources;
+    nothing reserves them. All nodes are this machine: what spans several has its parts here.
     """
 
     def __init__(
@@ -42,16 +47,20 @@ class LocalExecutor(Executor):
         gpus: int = 0,
         cpus: int | None = None,
         quotas: Mapping[str, int] | None = None,
+        nodes: int = 1,
     ) -> None:
         host = socket.gethostname()
         cpus = cpus or os.cpu_count() or 1
-        self._node = Node("local", host, gpus, cpus, quotas=dict(quotas or {}))
+        self._nodes = tuple(
+            Node(f"local-{n}" if n else "local", host, gpus, cpus, quotas=dict(quotas or {}))
+            for n in range(nodes)
+        )
         self._events: queue.Queue[tuple[str, ExecutorEvent]] = queue.Queue()
         self._live: dict[str, _AttemptThread] = {}
         self._started: list[_AttemptThread] = []
 
     def nodes(self) -> tuple[Node, ...]:
-        return (self._node,)
+        return self._nodes
 
     def ask_nodes(
         self,
@@ -159,12 +168,57 @@ class _AttemptThread(threading.Thread):
             self._ended = True
 
     def run(self) -> None:
-        gpu_ids = [str(device) for device in range(self._slot.gpus)]
+        own, *others = (self._devices_of(rank) for rank in range(len(self._slot.nodes)))
+        peers = tuple(
+            _LocalPeer(node.host, devices)
+            for node, devices in zip(self._slot.others, others, strict=True)
+        )
+        span = Span(_LOOPBACK, peers) if peers else None
         try:
             for event in run_attempt(
-                self._order, gpu_ids=gpu_ids, should_stop=lambda: self._stop_reason
+                self._order, gpu_ids=own, should_stop=lambda: self._stop_reason, span=span
             ):
                 self.tell(event)
         except Exception as error:
             lost = AttemptLost(FailureKind.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
             self.tell(lost)
+
+    def _devices_of(self, rank: int) -> list[str]:
+        """All ranks are on one machine, where none may have another's."""
+        first = rank * self._slot.gpus
+        return [str(device) for device in range(first, first + self._slot.gpus)]
+
+
+class _LocalPeer(Peer):
+    """A further rank in this process; its calls do not know a time limit."""
+
+    def __init__(self, host: str, devices: Sequence[str]) -> None:
+        self.host = host
+        self._rank = RankHost(_LOOPBACK, devices)
+
+    def prepare(self, order: AttemptOrder, *, timeout_s: float) -> RankReady:
+        return self._rank.prepare(order)
+
+    def start(self, rank: Rank, *, timeout_s: float) -> str | None:
+        return self._rank.start(rank)
+
+    def version(self, *, timeout_s: float) -> str | None:
+        return self._rank.version()
+
+    def state(self, *, timeout_s: float) -> RankState:
+        return self._rank.state()
+
+    def log_tail(self, *, timeout_s: float) -> str:
+        return self._rank.log_tail()
+
+    def stop(self, *, hurry: bool, timeout_s: float) -> None:
+        self._rank.stop(hurry=hurry)
+
+    def finish(self, *, hurry: bool, completed: bool, timeout_s: float) -> RankEnded:
+        return self._rank.finish(hurry=hurry, completed=completed)
+
+    def is_free(self, *, timeout_s: float) -> bool:
+        return self._rank.is_free()
+
+    def silent(self) -> PeerLostError:
+        return PeerLostError(FailureKind.INTERNAL_ERROR, "it does not answer")

@@ -32,9 +32,10 @@ from autotuner.execution.ray_connection import (
 )
 from autotuner.execution.ray_growth import Growth
 from autotuner.execution.ray_metrics import RayMetrics
-from autotuner.execution.ray_nodes import ask_nodes
+from autotuner.execution.ray_nodes import ask_nodes, node_lives, told
+from autotuner.execution.ray_ranks import RankGroup
 from autotuner.node.events import AttemptEnded, AttemptOrder, SlotCleared
-from autotuner.spec.experiment import FailureKind
+from autotuner.spec.experiment import Completed, FailureKind
 from autotuner.spec.server import Footprint
 from autotuner.supervision.sweep import sweep_attempt
 
@@ -43,7 +44,6 @@ __all__ = ["RayExecutor"]
 Value = TypeVar("Value")
 
 _SWEEP_S = 5.0
-_TOLD_CHARACTERS = 500
 _RENEWAL_POLL_S = 1.0
 _RENEWAL_SHARE = 0.25
 """Of the lease: three renewals may be lost."""
@@ -57,13 +57,20 @@ class _Live:
     stream: Any
     slot: Slot
     lease_s: float
+    group: RankGroup | None = None
+    """Of a slot with several nodes: its further ones, and what holds them all."""
     renewed_at: float = field(default_factory=time.monotonic)
     holds_slot: bool = False
     """It has ended with a fault of its devices, and keeps others off them."""
+    has_begun: bool = False
+
+    @property
+    def actors(self) -> list[Any]:
+        return [self.actor, *([] if self.group is None else (a for _, a in self.group.ranks))]
 
 
 class RayExecutor(Executor):
-    """One owned, pinned actor per attempt.
+    """One owned, pinned actor per attempt and node.
 
     Args:
         address: A cluster's address or ``auto``; None: what RAY_ADDRESS says, as everywhere in
@@ -136,18 +143,24 @@ class RayExecutor(Executor):
     def submit(self, order: AttemptOrder, slot: Slot) -> None:
         attempt = order.attempt
         label = f"{attempt.experiment.label} [{attempt.id}]"
+        # Of names that are equal in one namespace, Ray lets only the first actor be.
+        name = f"{attempt.study_id}/{attempt.experiment.label} [{attempt.mark}]"
+        group = RankGroup(order, slot, name) if slot.others else None
+        pinned = {"label_selector": {"ray.io/node-id": slot.node.id}}
         actor = self._actor_class.options(
-            # Of names that are equal in one namespace, Ray lets only the first actor be.
-            name=f"{attempt.study_id}/{attempt.experiment.label} [{attempt.mark}]",
+            name=name,
             num_gpus=slot.gpus,
             num_cpus=slot.cpus,
             resources={} if slot.quota is None else {slot.quota: slot.quota_share},
-            label_selector={"ray.io/node-id": slot.node.id},
+            **(pinned if group is None else group.place(0)),
         ).remote(label)
-        stream = actor.run.options(name=f"run {label}").remote(order)
-        self._live[attempt.id] = _Live(attempt.mark, actor, stream, slot, order.timeouts.lease_s)
+        ranks = () if group is None else tuple(group.ranks)
+        stream = actor.run.options(name=f"run {label}").remote(order, ranks)
+        lease_s = order.timeouts.lease_s
+        self._live[attempt.id] = _Live(attempt.mark, actor, stream, slot, lease_s, group)
 
     def poll(self, timeout_s: float) -> Sequence[tuple[str, ExecutorEvent]]:
+        self._lose_what_waits_for_dead_nodes()
         if self._lost:
             lost, self._lost = self._lost, []
             return lost
@@ -190,10 +203,34 @@ class RayExecutor(Executor):
         """Kill the actor, and clear what a killed one may leave on a node that lives."""
         with suppress(RayError):
             ray.kill(live.actor)
-            if sweep and any(node.id == live.slot.node.id for node in self.nodes()):
-                here = {"ray.io/node-id": live.slot.node.id}
+        if live.group is not None:
+            live.group.end()
+        if sweep:
+            with suppress(RayError):
+                self._sweep_nodes(live)
+
+    def _sweep_nodes(self, live: _Live) -> None:
+        alive = {node.id for node in self.nodes()}
+        for node in live.slot.nodes:
+            if node.id in alive:
+                here = {"ray.io/node-id": node.id}
                 sweeping = self._sweep.options(num_cpus=0, label_selector=here)
                 self._sweeps.append(sweeping.remote(live.mark, _SWEEP_S))
+
+    def _lose_what_waits_for_dead_nodes(self) -> None:
+        """Ray would keep a group that names a dead node waiting for ever."""
+        waiting = {i: live for i, live in self._live.items() if live.group and not live.has_begun}
+        if not waiting:
+            return
+        alive = {node.id for node in self.nodes()}
+        for attempt_id, live in waiting.items():
+            gone = [node.host for node in live.slot.nodes if node.id not in alive]
+            if gone:
+                del self._live[attempt_id]
+                self._end(live)
+                said = f"{', '.join(gone)} left the cluster before the attempt began"
+                lost = AttemptLost(FailureKind.NODE_LOST, said)
+                self._lost.append((attempt_id, lost))
 
     def _renew_leases(self) -> None:
         """In a thread of its own: a driver that waits for its disk is not a dead one."""
@@ -202,18 +239,23 @@ class RayExecutor(Executor):
             for live in list(self._live.values()):
                 if now - live.renewed_at > live.lease_s * _RENEWAL_SHARE:
                     live.renewed_at = now
-                    with suppress(RayError):
-                        live.actor.renew_lease.remote()
+                    for actor in live.actors:
+                        with suppress(RayError):
+                            actor.renew_lease.remote()
 
     def _next(self, attempt_id: str) -> ExecutorEvent:
         """The event that a ready stream holds; its end and its errors included."""
         live = self._live[attempt_id]
         event = self._read(live)
+        live.has_begun = True
         if isinstance(event, AttemptEnded) and event.slot_fault is not None:
             live.holds_slot = True
         elif isinstance(event, AttemptEnded | AttemptLost | SlotCleared):
             del self._live[attempt_id]
-            self._end(live, sweep=isinstance(event, AttemptLost))
+            well = isinstance(event, AttemptEnded) and event.outcome == Completed()
+            # A rank that was lost may have left something on a node that lives.
+            unsure = live.group is not None and not well
+            self._end(live, sweep=unsure or isinstance(event, AttemptLost))
         return event
 
     def _read(self, live: _Live) -> ExecutorEvent:
@@ -231,15 +273,6 @@ class RayExecutor(Executor):
             return self._lost_where(live, error)
 
     def _lost_where(self, live: _Live, error: RayError) -> AttemptLost:
-        alive = any(node.id == live.slot.node.id for node in self.nodes())
+        alive = node_lives(live.slot.node.id)
         kind = FailureKind.ACTOR_LOST if alive else FailureKind.NODE_LOST
-        return AttemptLost(kind, _told(error))
-
-
-def _told(error: RayError) -> str:
-    """What Ray says, without the long rest: it can list other users' command lines."""
-    text = " ".join(str(error).split())
-    if "running low on memory" in text:
-        return "Ray ended it, since the memory of its node's host was nearly full"
-    clipped = text if len(text) <= _TOLD_CHARACTERS else text[:_TOLD_CHARACTERS] + " ..."
-    return f"{type(error).__name__}: {clipped}"
+        return AttemptLost(kind, told(error))

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import ray
 
+from autotuner.execution.base import Node
+from autotuner.execution.ray_lease import DriverLease
 from autotuner.execution.ray_logs import session_log_folder
+from autotuner.execution.ray_ranks import own_address, own_devices, peers_of
 from autotuner.node.events import AttemptEvent, AttemptOrder
 from autotuner.node.experiment import run_attempt
-from autotuner.spec.experiment import Timeouts
+from autotuner.node.spanning import Span
 
 __all__ = ["ExperimentActor", "actor_class"]
-
-_POLL_S = 1.0
-_LAST_ACTS_S = 10.0
-"""For an orderly end that nobody waits for any more."""
 
 
 def actor_class() -> Any:
@@ -36,51 +32,45 @@ def actor_class() -> Any:
 class ExperimentActor:
     """Owns one attempt and its devices; dies with the driver. Made with `actor_class`.
 
-    Ray ends it when the driver dies, but not where the node has lost the cluster: then neither
-    side hears of the other, and the driver has the attempt repeated elsewhere. The driver
-    therefore renews a lease; where it has run out, the attempt ends by itself.
+    Where the node has lost the cluster, the driver has the attempt repeated elsewhere. It
+    therefore renews a lease; where that has run out, the attempt ends by itself.
     """
 
     def __init__(self, label: str) -> None:
         self._label = label
         self._stop_reason: str | None = None
-        self._renewed_at = time.monotonic()
-        self._ended = threading.Event()
+        self._lease = DriverLease(self._stop_for)
 
     def __repr__(self) -> str:
         return f"Experiment({self._label})"
 
     @ray.method(num_returns="streaming")
-    def run(self, order: AttemptOrder) -> Iterator[AttemptEvent]:
-        devices = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
-        # Ray hands devices out in any order; sorted, equal sets mean equal topology.
-        gpu_ids = sorted(devices, key=lambda device: (len(device), device))
-        threading.Thread(target=self._watch_lease, args=(order.timeouts,), daemon=True).start()
+    def run(
+        self, order: AttemptOrder, ranks: Sequence[tuple[Node, Any]] = ()
+    ) -> Iterator[AttemptEvent]:
+        """``ranks``: the attempt's further nodes and their actors, in order of rank."""
+        self._lease.watch(order.timeouts.lease_s)
+        span = Span(own_address(), peers_of(ranks)) if ranks else None
         try:
             yield from run_attempt(
                 order,
-                gpu_ids=gpu_ids,
+                gpu_ids=own_devices(),
                 should_stop=lambda: self._stop_reason,
                 log_folder=session_log_folder(),
+                span=span,
             )
         finally:
-            self._ended.set()
+            self._lease.end()
 
     @ray.method(concurrency_group="control")
     def stop(self, reason: str) -> None:
         """End the attempt as cancelled within moments; ``run`` still yields its last events."""
-        self._stop_reason = self._stop_reason or reason
+        self._stop_for(reason)
 
     @ray.method(concurrency_group="control")
     def renew_lease(self) -> None:
         """The driver lives, and can be heard."""
-        self._renewed_at = time.monotonic()
+        self._lease.renew()
 
-    def _watch_lease(self, timeouts: Timeouts) -> None:
-        while time.monotonic() - self._renewed_at < timeouts.lease_s:
-            time.sleep(_POLL_S)
-        silent = f"the driver has been silent for {timeouts.lease_s:g} s (timeouts.lease_s)"
-        self._stop_reason = self._stop_reason or silent
-        self._ended.wait(_LAST_ACTS_S)
-        # Whatever is left of the attempt goes with this process.
-        os._exit(1)
+    def _stop_for(self, reason: str) -> None:
+        self._stop_reason = self._stop_reason or reason

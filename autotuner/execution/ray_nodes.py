@@ -1,4 +1,4 @@
-"""One function on every node of a cluster, each with its answer or the reason for none."""
+"""What Ray knows of its nodes; one function on each of them, its answer or the reason for none."""
 
 from __future__ import annotations
 
@@ -11,13 +11,29 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from autotuner.execution.base import Node, NodeAnswer
+from autotuner.execution.ray_cluster import raylet_nodes
 
-__all__ = ["NodeAnswer", "ask_nodes"]
+__all__ = ["NodeAnswer", "ask_nodes", "node_lives", "told"]
 
 Value = TypeVar("Value")
 
 _LOOK_S = 0.5
 """How often to ask whether the answers are still wanted."""
+
+_TOLD_CHARACTERS = 500
+
+
+def node_lives(node_id: str) -> bool:
+    return any(node["NodeID"] == node_id and node["Alive"] for node in raylet_nodes())
+
+
+def told(error: RayError) -> str:
+    """What Ray says, without the long rest: it can list other users' command lines."""
+    text = " ".join(str(error).split())
+    if "running low on memory" in text:
+        return "Ray ended it, since the memory of its node's host was nearly full"
+    clipped = text if len(text) <= _TOLD_CHARACTERS else text[:_TOLD_CHARACTERS] + " ..."
+    return f"{type(error).__name__}: {clipped}"
 
 
 def ask_nodes(

@@ -66,14 +66,14 @@ class ProcessLauncher(Launcher):
         return ProcessServer(process, f"http://{_HOST}:{port}", request.environment)
 
 
-def free_port() -> int:
-    """A port that was free a moment ago.
+def free_port(host: str = _HOST) -> int:
+    """A port of the address that was free a moment ago.
 
     Nothing can hold it across exec, so another process may still take it: then the server
     fails to bind, or a stranger answers on it, and readiness finds out by the served name.
     """
     with socket.socket() as probe:
-        probe.bind((_HOST, 0))
+        probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
 

@@ -71,7 +71,7 @@ class Devices:
 
     def hold_until_free(self, should_stop: Callable[[], object]) -> bool:
         """Wait, for as long as it takes, for a slot with a fault; False where told to stop."""
-        while self._occupied() is not None or self._not_back() is not None:
+        while not self.is_free():
             deadline = time.monotonic() + _RECHECK_S
             while time.monotonic() < deadline:
                 if should_stop():
@@ -83,6 +83,10 @@ class Devices:
         """Let other attempts of this node have the devices."""
         if self._claims is not None:
             self._claims.release()
+
+    def is_free(self) -> bool:
+        """Whether nobody else holds memory, nor is anything left of us."""
+        return self._occupied() is None and self._not_back() is None
 
     def _occupied(self) -> str | None:
         def fault(state: GpuState) -> str | None:

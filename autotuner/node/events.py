@@ -100,6 +100,8 @@ class AttemptEnded:
     """File name -> end of the log, secrets masked."""
     slot_fault: str | None = None
     """What is wrong with the devices: nobody may use them until `SlotCleared`."""
+    blamed_rank: int = 0
+    """Of a failed one whose server spans nodes: the rank on whose node it failed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,9 @@ from autotuner.node.log_mirror import mirrored_logs
 from autotuner.node.logs import collect_logs
 from autotuner.node.measurement import Measurement
 from autotuner.node.preparation import Preparation, prepare
-from autotuner.spec.experiment import Failed, FailureKind, Outcome, Phase
+from autotuner.node.ranks import Ranks
+from autotuner.node.spanning import Span
+from autotuner.spec.experiment import Completed, Failed, FailureKind, Outcome, Phase
 from autotuner.supervision.lease import Lease, held_lease
 from autotuner.supervision.sweep import Swept, sweep
 
@@ -42,6 +44,7 @@ def run_attempt(
     gpu_ids: Sequence[str] = (),
     should_stop: Callable[[], str | None] = lambda: None,
     log_folder: Path | None = None,
+    span: Span | None = None,
 ) -> Iterator[AttemptEvent]:
     """Run the attempt and yield its events; the last one is `AttemptEnded`.
 
@@ -52,20 +55,31 @@ def run_attempt(
         gpu_ids: Devices that this attempt may use, as CUDA_VISIBLE_DEVICES spells them.
         should_stop: Asked several times a second: a reason to cancel, or None.
         log_folder: Where logs are copied to while the attempt runs; None: nowhere.
+        span: The other nodes of an attempt whose server spans several.
     """
     devices = Devices(gpu_probe() if gpu_ids else None, gpu_ids, DeviceClaims())
+    ranks = None if span is None else Ranks(span, order, should_stop)
     try:
         # Only now, with its folder gone: whoever hears of the end may end this process.
-        attempt = _AttemptRun(order, devices, tuple(gpu_ids), should_stop, log_folder)
+        attempt = _AttemptRun(order, devices, tuple(gpu_ids), should_stop, log_folder, ranks)
         ended = yield from attempt.events()
         if ended.slot_fault is None:
             devices.release()  # or the next one may find them claimed
         yield ended
-        if ended.slot_fault is not None and devices.hold_until_free(should_stop):
+        if ended.slot_fault is not None and _held_until_free(devices, ranks, should_stop):
             devices.release()
             yield SlotCleared()
     finally:
         devices.release()
+
+
+def _held_until_free(
+    devices: Devices, ranks: Ranks | None, should_stop: Callable[[], str | None]
+) -> bool:
+    """Whether all devices have become free; False where told to stop."""
+    if not devices.hold_until_free(should_stop):
+        return False
+    return ranks is None or ranks.hold_until_free()
 
 
 class _AttemptRun:
@@ -76,9 +90,11 @@ class _AttemptRun:
         gpu_ids: tuple[str, ...],
         should_stop: Callable[[], str | None],
         log_folder: Path | None,
+        ranks: Ranks | None,
     ) -> None:
         self._order = order
         self._log_folder = log_folder
+        self._ranks = ranks
         self._devices = devices
         self._gpu_ids = gpu_ids
         self._should_stop = should_stop
@@ -103,20 +119,29 @@ class _AttemptRun:
                 outcome = yield from self._in_folder(lease)
         except Exception as error:  # of the folder itself
             outcome = _failed_by(error, self._phase)
+        if self._ranks is not None:
+            hurry = self._should_stop() is not None
+            self._ranks.finish(hurry=hurry, completed=outcome == Completed())
         if self._devices.readable and self._slot_fault is None and not self._should_stop():
             yield from self._postflight()
+        self._end_ranks()
         self._facts |= {"ended_at": datetime.now(UTC), "slot_fault": self._slot_fault}
-        return AttemptEnded(outcome, self._facts, self._logs, self._slot_fault)
+        blamed = self._ranks.blamed if self._ranks is not None else 0
+        return AttemptEnded(outcome, self._facts, self._logs, self._slot_fault, blamed)
 
     def _in_folder(self, lease: Lease) -> Generator[AttemptEvent, None, Outcome]:
-        prepared = prepare(self._order, self._gpu_ids, lease)
+        footprint = self._order.attempt.experiment.footprint
+        if (footprint.nodes > 1) != (self._ranks is not None):
+            raise ValueError(f"a server of {footprint.nodes} nodes got the nodes of another")
+        address = None if self._ranks is None else self._ranks.address
+        prepared = prepare(self._order, self._gpu_ids, lease, address=address)
         names = self._order.attempt.served_name
         with mirrored_logs(lease.folder, self._log_folder, names, prepared.secrets):
             return (yield from self._measured(prepared))
 
     def _measured(self, prepared: Preparation) -> Generator[AttemptEvent, None, Outcome]:
         self._facts["omp_num_threads"] = prepared.environment.get("OMP_NUM_THREADS")
-        measurement = Measurement(prepared, self._should_stop, self._facts)
+        measurement = Measurement(prepared, self._should_stop, self._facts, self._ranks)
         outcome: Outcome
         try:
             self._preflight()
@@ -141,6 +166,8 @@ class _AttemptRun:
         """
         started = time.monotonic()
         try:
+            if self._ranks is not None:
+                self._ranks.prepare()
             self._facts["swept"] = _spoken(sweep())
             fault = self._devices.await_free(self._order.timeouts.device_s, self._should_stop)
             if fault is not None and not self._should_stop():
@@ -152,8 +179,17 @@ class _AttemptRun:
                         f"before the start, {fault} (timeouts.device_s)",
                     )
                 )
+            if self._ranks is not None:
+                self._ranks.await_ready()
         finally:
             self._facts["seconds_preflight"] = time.monotonic() - started
+
+    def _end_ranks(self) -> None:
+        if self._ranks is not None:
+            self._ranks.await_end()
+            self._slot_fault = self._slot_fault or self._ranks.slot_fault
+            self._logs = {**self._logs, **self._ranks.logs}
+            self._facts["hosts"] = self._ranks.hosts
 
     def _postflight(self) -> Iterator[AttemptEvent]:
         yield PhaseStarted(Phase.POSTFLIGHT)

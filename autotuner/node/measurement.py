@@ -24,6 +24,7 @@ from autotuner.node.failures import (
 from autotuner.node.liveness import answers
 from autotuner.node.page_cache import reading_ahead
 from autotuner.node.preparation import Preparation
+from autotuner.node.ranks import Ranks
 from autotuner.node.readiness import wait_until_ready
 from autotuner.node.warmup import warm_up
 from autotuner.results.levels import LevelResult, LevelStatus
@@ -45,6 +46,8 @@ class Measurement:
     should_stop: Callable[[], str | None]
     facts: dict[str, object]
     """Columns of the experiment row; filled as they become known."""
+    ranks: Ranks | None = None
+    """The further nodes of a server that spans several."""
     phase: Phase = Phase.PREFLIGHT
     failed_levels: list[tuple[LevelResult, FailureKind]] = field(default_factory=list)
     """Levels without a valid measurement, and why."""
@@ -85,10 +88,7 @@ class Measurement:
         self.phase = Phase.SERVER_START
         if cache is not None:
             self.facts["compile_cache"] = "warm" if cache.warm else "cold"
-        request = self.prepared.launch_request(
-            lambda command: self.facts.update(command=command), cache
-        )
-        server = load_launcher(self.config.launcher).start(request)
+        server = self._start_server(cache)
         try:
             with self._timed(Phase.SERVER_START), self._model_read_ahead():
                 target = self._await_server(server)
@@ -122,6 +122,15 @@ class Measurement:
         if reason := self.should_stop():
             raise AttemptCancelledError(Cancelled(reason))
 
+    def _start_server(self, cache: CompileCache | None) -> Server:
+        def on_command(command: str) -> None:
+            self.facts["command"] = command
+
+        if self.ranks is not None:
+            return self.ranks.start(self.prepared, on_command, cache)
+        request = self.prepared.launch_request(on_command, cache)
+        return load_launcher(self.config.launcher).start(request)
+
     def _await_server(self, server: Server) -> Target:
         # Beside the start, since it can take as long: a crash must still be seen at once.
         self.facts["engine_version"] = None
@@ -137,6 +146,8 @@ class Measurement:
         version.join()
         if self.facts["engine_version"] is None:
             self.facts["engine_version"] = served_version(self.engine, target)
+        if self.ranks is not None:
+            self.ranks.check_versions(self.facts["engine_version"])
         kernel = kernel_facts(server.pid)
         self.facts |= {"nice": kernel.nice, "oom_score_adj": kernel.oom_score_adj}
         return target

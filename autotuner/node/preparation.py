@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+import psutil
+
 from autotuner.bench.base import LevelLoad, LoadContext, Target
-from autotuner.engines.base import Engine
+from autotuner.engines.base import Engine, Rank
 from autotuner.engines.registry import load_engine
 from autotuner.launchers.base import LaunchRequest
 from autotuner.node.compile_cache import CompileCache
@@ -49,16 +51,28 @@ class Preparation:
     """Values that must not leave the node."""
 
     def launch_request(
-        self, on_command: Callable[[str], None], cache: CompileCache | None = None
+        self,
+        on_command: Callable[[str], None],
+        cache: CompileCache | None = None,
+        rank: Rank | None = None,
     ) -> LaunchRequest:
-        """``on_command`` receives the shell line that is started, secrets masked."""
+        """What is started here.
+
+        Args:
+            on_command: Receives the shell line, secrets masked.
+            rank: This node's part of a server that spans several.
+        """
         attempt = self.order.attempt
         cached = {} if cache is None else cache.variables
 
         def command(server: ServerConfig, host: str, port: int) -> list[str]:
-            words = self.engine.command(
-                server, host=host, port=port, served_name=attempt.served_name
-            )
+            name = attempt.served_name
+            if rank is None:
+                words = self.engine.command(server, host=host, port=port, served_name=name)
+            else:
+                words = self.engine.rank_command(
+                    server, rank, host=host, port=port, served_name=name
+                )
             on_command(mask_secrets(shlex.join(words), self.secrets))
             return words
 
@@ -135,12 +149,23 @@ class Preparation:
         return replace(record, error_message=mask_secrets(record.error_message, self.secrets))
 
 
-def prepare(order: AttemptOrder, gpu_ids: Sequence[str], lease: Lease) -> Preparation:
-    """Work out the attempt's engine and environment on this node."""
+def prepare(
+    order: AttemptOrder, gpu_ids: Sequence[str], lease: Lease, *, address: str | None = None
+) -> Preparation:
+    """Work out the attempt's engine and environment on this node.
+
+    Args:
+        address: This node, as the other nodes of a server that spans several reach it.
+    """
     config = order.attempt.experiment.server
     engine = load_engine(config.engine)
     # Elsewhere, too: a server that is killed must not take its last words with it.
-    variables = {"PYTHONUNBUFFERED": "1", **engine.environment(config), **config.environment}
+    variables = {
+        "PYTHONUNBUFFERED": "1",
+        **engine.environment(config),
+        **({} if address is None else _rank_variables(engine, config, address)),
+        **config.environment,
+    }
     added = {**_own_variables(lease), **variables}
     # Without GPUs an empty list: Ray hides none from an actor that has reserved none.
     added["CUDA_VISIBLE_DEVICES"] = ",".join(gpu_ids)
@@ -153,6 +178,24 @@ def prepare(order: AttemptOrder, gpu_ids: Sequence[str], lease: Lease) -> Prepar
         if is_secret_name(name) and len(value) >= _SHORTEST_SECRET
     )
     return Preparation(order, engine, lease, tuple(gpu_ids), environment, variables, secrets)
+
+
+def _rank_variables(engine: Engine, config: ServerConfig, address: str) -> dict[str, str]:
+    """What a part of a server needs to find the others by; the node's own settings win."""
+    variables = engine.rank_environment(config, address)
+    if (interface := _interface_of(address)) is not None:
+        # Gloo, which engines talk through before any data flows, takes the address that the
+        # host's name resolves to: often loopback. Data's own way (NCCL) is not ours to choose.
+        variables["GLOO_SOCKET_IFNAME"] = interface
+    return {name: value for name, value in variables.items() if name not in os.environ}
+
+
+def _interface_of(address: str) -> str | None:
+    """The network interface that has the address."""
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(one.address == address for one in addresses):
+            return name
+    return None
 
 
 def _own_variables(lease: Lease) -> dict[str, str]:

@@ -34,13 +34,19 @@ class ProcessExit:
     """Exit status (127: it could not be executed), or minus the signal's number; None where
     the supervisor itself was killed."""
     ended_by: str
-    """``exited`` by itself, ``stopped`` by us, ``owner_gone`` or ``supervisor_killed``."""
+    """``exited`` by itself, ``stopped`` by us, ``owner_gone``, ``supervisor_killed``, or
+    ``lost`` with another node."""
     leftover: tuple[int, ...] = ()
     """Processes that outlived SIGKILL (stuck in the kernel)."""
     cpu_s: float | None = None
     """CPU seconds of the tree."""
+    ended_at: float | None = None
+    """Seconds since the epoch, by the clock of its node, at which the process itself ended; its
+    tree was cleared after that. None where nobody saw it."""
 
     def __str__(self) -> str:
+        if self.ended_by == "lost":
+            return "a node of it was lost"
         if self.returncode is None:
             return "its supervisor was killed, so its exit status is unknown"
         if self.returncode < 0:
@@ -135,6 +141,7 @@ class SupervisedProcess:
             ended_by=status["ended_by"],
             leftover=tuple(status["leftover"]),
             cpu_s=status["cpu_s"],
+            ended_at=status.get("ended_at"),
         )
 
     def wait(self, timeout_s: float) -> ProcessExit | None:

@@ -16,8 +16,8 @@ ORPHAN_GRACE_S is the patience with a tree whose owner is dead. CPUS is a comma-
 ``-`` for no pinning.
 
 STATUS_FILE receives one JSON object at the start (``pid``, ``start_ticks``) and again, with
-``returncode``, ``ended_by``, ``leftover`` and ``cpu_s`` added, at the end. A caller trusts it
-more than an exit status: below some of Ray's flags every exit status reads 0.
+``returncode``, ``ended_by``, ``ended_at``, ``leftover`` and ``cpu_s`` added, at the end. A caller
+trusts it more than an exit status: below some of Ray's flags every exit status reads 0.
 """
 
 from __future__ import annotations
@@ -134,6 +134,7 @@ class Watchdog:
         self._status: dict[str, object] = {}
         self._pid = 0
         self._returncode: int | None = None
+        self._ended_at = 0.0
 
     def run(self, command: list[str], cpus: list[int]) -> int:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of the tree come to us, setsid or not
@@ -160,6 +161,7 @@ class Watchdog:
         self._write_status(
             returncode=self._returncode,
             ended_by=ended_by,
+            ended_at=self._ended_at,
             leftover=_descendants(os.getpid()),
             cpu_s=times.children_user + times.children_system,
         )
@@ -198,6 +200,7 @@ class Watchdog:
                     return
                 if pid == self._pid:
                     self._returncode = os.waitstatus_to_exitcode(status)
+                    self._ended_at = time.time()
 
     def _write_status(self, **facts: object) -> None:
         self._status.update(facts)

@@ -90,12 +90,17 @@ class _Node:
 
 
 class Lab:
-    """Node 0 is the head and runs no attempts; nodes 1 and up have CPUs and a pretended GPU.
+    """Node 0 is the head and runs no attempts; nodes 1 and up have CPUs and pretended GPUs.
 
     A context manager.
+
+    Args:
+        spare: So many of the workers, the last ones, are not started with the rest.
     """
 
-    def __init__(self, workers: int = 2) -> None:
+    def __init__(self, workers: int = 2, *, gpus: int = 1, spare: int = 0) -> None:
+        self._gpus = gpus
+        self._spare = set(range(workers + 1 - spare, workers + 1))
         self._tag = f"at{uuid.uuid4().hex[:6]}"
         # Short: the path of a Unix socket has at most 107 characters.
         self.folder = Path(tempfile.mkdtemp(prefix=self._tag, dir="/tmp"))
@@ -126,10 +131,16 @@ class Lab:
 
     def start(self) -> None:
         """Bring up every node that does not run; returns when all are in the cluster."""
-        for node in self._nodes:
+        wanted = [node for node in self._nodes if node.number not in self._spare]
+        for node in wanted:
             if node.holder is None:
                 self._boot(node)
-        assert eventually(lambda: all(map(self._started, self._nodes)), START_S), self._logs()
+        assert eventually(lambda: all(map(self._started, wanted)), START_S), self._logs()
+
+    def join(self, number: int) -> None:
+        """Bring up a spare worker; does not wait until it is in the cluster."""
+        self._spare.discard(number)
+        self._boot(self._nodes[number])
 
     def close(self) -> None:
         for node in self._nodes:
@@ -201,7 +212,8 @@ class Lab:
             words += ["--head", "--port", str(PORT), "--num-cpus", "0", "--num-gpus", "0"]
             words += ["--include-dashboard=false"]
         else:
-            words += ["--address", self.address, "--num-cpus", "2", "--num-gpus", "1"]
+            words += ["--address", self.address, "--num-cpus", "2"]
+            words += ["--num-gpus", str(self._gpus)]
         inside = [*ISOLATED, "--kill-child", "bash", "-c", NODE, "bash", node.host, *words]
         # Whoever kills the tests themselves shall not have to look for their labs.
         outside = ["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", node.namespace]

@@ -13,8 +13,9 @@ from ray.exceptions import RayError
 
 from autotuner.errors import ClusterError
 from autotuner.execution.base import AttemptLost, Slot
-from autotuner.execution.on_ray import RayExecutor, _told
+from autotuner.execution.on_ray import RayExecutor
 from autotuner.execution.ray_actor import ExperimentActor
+from autotuner.execution.ray_nodes import told
 from autotuner.node.events import AttemptEnded, LevelMeasured, PhaseStarted
 from autotuner.spec.experiment import Cancelled, Completed, FailureKind, Phase, Timeouts
 from autotuner.supervision.lease import lease_root
@@ -134,8 +135,8 @@ def test_what_ray_says_of_full_memory_is_told_without_other_users_command_lines(
         "1 worker(s) were killed due to the node running low on memory.\n"
         "Top 10 memory users: PID 7 22.0 GB python train.py --token sesame"
     )
-    assert _told(said) == "Ray ended it, since the memory of its node's host was nearly full"
-    assert len(_told(RayError("long " * 1000))) < 600
+    assert told(said) == "Ray ended it, since the memory of its node's host was nearly full"
+    assert len(told(RayError("long " * 1000))) < 600
 
 
 def test_a_person_can_tell_actors_and_their_tasks_apart(submit, find_processes, endless):

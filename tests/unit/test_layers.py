@@ -73,6 +73,7 @@ RAY_MODULES = {
     "execution/ray_logs.py",
     "execution/ray_metrics.py",
     "execution/ray_nodes.py",
+    "execution/ray_ranks.py",
 }
 GENAI_BENCH_MODULES = {"bench/genai_bench_shim.py"}
 STANDARD_LIBRARY_ONLY = {"supervision/supervisor.py"}

@@ -492,3 +492,31 @@ def test_servers_outside_the_nodes_take_of_a_quota_and_not_of_the_nodes_gpus(
     )
     assert (experiment.server.launcher, experiment.server.launch) == (launcher, launch)
     assert footprint.gpus == 2
+
+
+class TestServersThatSpanNodes:
+    @pytest.fixture
+    def wide(self, make_spec):
+        resources = Resources(gpus=None, gpus_per_node=2)
+        return plan(make_spec(flags={"tensor-parallel-size": 6}, resources=resources))
+
+    def test_the_command_of_every_rank_leaves_the_meeting_place_open(self, wide):
+        (experiment,) = wide.experiments
+        assert experiment.footprint.nodes == 3
+        for rank in range(3):
+            command = wide.command(experiment, rank)
+            assert command[command.index("--node-rank") + 1] == str(rank)
+            assert command[command.index("--master-addr") + 1] == "{master_addr}"
+            assert command[command.index("--master-port") + 1] == "{master_port}"
+
+    def test_the_launch_command_is_one_shell_line_for_each_node(self, wide):
+        lines = wide.launch_command(wide.experiments[0]).splitlines()
+        assert [f"--node-rank {rank} " in line for rank, line in enumerate(lines)] == [True] * 3
+        assert all("--master-addr RANK0_ADDRESS --master-port 29500" in line for line in lines)
+
+    def test_what_cannot_span_nodes_is_refused_before_anything_runs(self, make_spec):
+        resources = Resources(gpus=4, gpus_per_node=2)
+        with pytest.raises(PlanError, match=r"launcher: docker .*resources\.gpus_per_node"):
+            plan(make_spec(resources=resources, launcher="docker"))
+        with pytest.raises(PlanError, match="node-rank = 1 cannot be set"):
+            plan(make_spec(resources=resources, flags={"node-rank": 1}))

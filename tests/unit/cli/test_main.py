@@ -206,3 +206,22 @@ def test_results_json_is_json_without_infinities(
     ranking = json.loads(capsys.readouterr().out)
     assert {entry["status"] for entry in ranking["entries"]} == {"pending"}
     assert all(entry["value"] is None for entry in ranking["entries"])
+
+
+def test_a_plan_prints_the_commands_of_ranks_with_their_meeting_place_open(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "study: wide\nengine: {name: vllm, flags: {tensor-parallel-size: 16}}\n"
+        "model: /models/m\nparameters: {max-num-seqs: [16]}\n"
+        'workloads: [{name: chat, scenario: "D(50,20)", concurrency: [1], stop: {seconds: 60}}]\n'
+        "objective: minimize_ttft\nresources: {gpus_per_node: 8}\n"
+    )
+    assert main(["plan", str(study)]) == 0
+    printed = capsys.readouterr().out
+    assert "16 GPUs on 2 nodes" in printed
+    place = "--node-rank {} --master-addr {{master_addr}} --master-port {{master_port}}"
+    assert "rank 0: VLLM_NO_USAGE_STATS=1 " in printed
+    assert place.format(0) in printed
+    assert f"{place.format(1)} --headless" in printed

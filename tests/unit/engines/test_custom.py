@@ -1,5 +1,6 @@
 import pytest
 
+from autotuner.engines.base import Rank
 from autotuner.engines.custom import CustomEngine
 from autotuner.errors import PlanError
 from autotuner.spec.server import Model, ServerConfig
@@ -46,3 +47,28 @@ def test_a_template_that_could_not_be_measured_is_refused(template, executable):
 
 def test_the_flags_of_an_unknown_program_say_nothing_of_gpus():
     assert ENGINE.gpus({"tensor-parallel-size": 8}) == 1
+
+
+SPANNING = ("{rank}/{nodes}", "--at={master_addr}:{master_port}")
+
+
+def rank_command(*template):
+    config = ServerConfig("custom", Model("/models/m", "/models/m"), {}, command=template)
+    rank = Rank(1, 3, "10.0.0.1", 2345)
+    return ENGINE.rank_command(config, rank, host="127.0.0.1", port=8000, served_name="mine")
+
+
+def test_a_rank_is_told_its_number_and_where_the_first_is():
+    filled = rank_command("serve", "{port}", *SPANNING, "{other}")
+    assert filled == ["serve", "8000", "1/3", "--at=10.0.0.1:2345", "{other}"]
+
+
+@pytest.mark.parametrize("missing", ["{rank}", "{nodes}", "{master_addr}", "{master_port}"])
+def test_a_template_that_would_start_every_rank_alike_is_refused(missing):
+    template = [argument.replace(missing, "x") for argument in SPANNING]
+    with pytest.raises(PlanError, match=rf"holds \{missing}.*resources\.gpus_per_node"):
+        rank_command("serve", "{port}", *template)
+
+
+def test_on_one_node_the_braces_of_ranks_mean_nothing():
+    assert command("s", "{port}", "{rank}")[2] == "{rank}"

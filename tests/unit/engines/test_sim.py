@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from autotuner.engines.base import Engine, Rank
 from autotuner.engines.sim import SimEngine
 from autotuner.engines.sim_server import build_parser
 from autotuner.errors import PlanError
@@ -72,3 +73,29 @@ def test_a_crash_without_a_known_cause_gives_no_diagnosis():
     argv = command(server(flags={"fault-crash-at-start": True}))
     ended = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
     assert ENGINE.diagnose(ended.stderr, ready=False) is None
+
+
+def rank_command(config, number=1):
+    rank = Rank(number, 3, "10.0.0.1", 2345)
+    return ENGINE.rank_command(config, rank, host="127.0.0.1", port=8123, served_name="mine")
+
+
+def test_the_server_understands_the_command_of_a_rank():
+    read = build_parser().parse_args(rank_command(server())[3:])
+    assert (read.nnodes, read.node_rank) == (3, 1)
+    assert (read.master_addr, read.master_port) == ("10.0.0.1", 2345)
+
+
+def test_the_place_of_a_rank_cannot_be_set_by_hand():
+    with pytest.raises(PlanError, match="node-rank = 1 cannot be set"):
+        rank_command(server(flags={"node-rank": 1}))
+
+
+def test_an_engine_that_knows_nothing_of_ranks_cannot_span_nodes():
+    class Plain(SimEngine):
+        name = "plain"
+        rank_command = Engine.rank_command
+
+    rank = Rank(0, 2, "10.0.0.1", 2345)
+    with pytest.raises(PlanError, match=r"engine 'plain' cannot span nodes.*gpus_per_node"):
+        Plain().rank_command(server(), rank, host="127.0.0.1", port=1, served_name="mine")

@@ -11,7 +11,8 @@ from autotuner.execution.base import AttemptLost, Slot
 from autotuner.execution.local import LocalExecutor
 from autotuner.node import devices
 from autotuner.node.events import AttemptEnded, SlotCleared
-from autotuner.spec.experiment import Failed, FailureKind
+from autotuner.spec.experiment import Completed, Failed, FailureKind
+from autotuner.spec.study import Resources
 
 POLLS = 240
 
@@ -163,3 +164,20 @@ def test_a_node_here_has_the_quotas_it_is_given():
     with LocalExecutor(quotas={"pods": 3}) as executor:
         (node,) = executor.nodes()
     assert node.quotas == {"pods": 3}
+
+
+def test_a_server_that_spans_nodes_has_its_ranks_here_on_devices_of_their_own(make_order):
+    with LocalExecutor(gpus=2, nodes=2) as executor:
+        first, second = executor.nodes()
+        assert first.id != second.id
+        order = make_order(resources=Resources(gpus=4, gpus_per_node=2))
+        executor.submit(order, Slot(first, 2, 1, others=(second,)))
+        ended = None
+        for _ in range(POLLS):
+            for _, event in executor.poll(0.5):
+                ended = event if isinstance(event, AttemptEnded) else ended
+            if ended is not None:
+                break
+    assert ended.outcome == Completed()
+    assert ended.facts["gpu_ids"] == ["0", "1"]
+    assert "server-rank1.log" in ended.logs

@@ -1,0 +1,99 @@
+"""Carries attempts over two nodes of a cluster, one for each line of standard input.
+
+A line is a JSON object with the attempt's ``id``, engine ``flags`` and ``changes`` of timeouts.
+Prints a JSON object for each event. Run on the cluster's head, as a driver would be.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from dataclasses import replace
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from autotuner.execution.base import AttemptLost, Slot
+from autotuner.execution.on_ray import RayExecutor
+from autotuner.node.events import AttemptEnded, AttemptOrder, LevelMeasured, PhaseStarted
+from autotuner.planning import plan
+from autotuner.spec.experiment import Attempt, Completed, Failed, Timeouts
+from autotuner.spec.judging import Judging
+from autotuner.spec.objective import Direction, Objective
+from autotuner.spec.server import Model
+from autotuner.spec.study import BenchConfig, EngineConfig, Resources, StudySpec
+from autotuner.spec.workload import StopRule, Workload
+
+__all__: list[str] = []
+
+TIMES = Timeouts(device_s=10.0, start_s=60.0, stop_s=3.0, level_grace_s=10.0, lease_s=10.0)
+
+
+def order_of(wanted: dict[str, Any]) -> AttemptOrder:
+    spec = StudySpec(
+        name="spanning",
+        engine=EngineConfig("sim", None, {"time-scale": 0.05, **wanted["flags"]}, {}, ()),
+        model=Model("/models/tiny", "/models/tiny"),
+        axes=(),
+        workloads=(
+            Workload("first", "D(16,8)", (1,), StopRule(60.0, 3), warmup_requests=1),
+            Workload("chat", "D(16,8)", (2,), StopRule(wanted["seconds"]), warmup_requests=1),
+        ),
+        judging=Judging(Objective("ttft", "ttft_mean_s", Direction.MINIMIZE)),
+        bench=BenchConfig("closed-loop"),
+        resources=Resources(gpus=4, gpus_per_node=2),
+        timeouts=TIMES,
+    )
+    (experiment,) = plan(spec).experiments
+    # In command lines, so that whoever watches finds the processes by it.
+    attempt = Attempt(wanted["id"], replace(experiment, id=wanted["id"]), 1)
+    return AttemptOrder(attempt, spec.bench, spec.timeouts)
+
+
+def told(attempt_id: str, event: object) -> dict[str, Any]:
+    match event:
+        case PhaseStarted(phase=phase):
+            return {"phase": phase.value}
+        case LevelMeasured(result=result):
+            return {"level": str(result.level), "status": result.status.value}
+        case AttemptLost(kind=kind, message=message):
+            return {"ended": kind.value, "message": message, "blamed": None}
+        case AttemptEnded(outcome=Failed(kind=kind, message=message)):
+            ended = {"ended": kind.value, "message": message}
+        case AttemptEnded(outcome=outcome):
+            ended = {"ended": "completed" if outcome == Completed() else repr(outcome)}
+        case _:
+            return {"other": repr(event)}
+    facts = {"hosts": event.facts.get("hosts"), "gpu_ids": event.facts.get("gpu_ids")}
+    return {**ended, **facts, "logs": sorted(event.logs), "blamed": event.blamed_rank}
+
+
+def main(address: str) -> None:
+    lines: SimpleQueue[str] = SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            lines.put(line)
+        lines.put("")
+
+    threading.Thread(target=read, daemon=True).start()
+    with RayExecutor(address) as executor:
+        print(json.dumps({"ready": True}), flush=True)
+        while True:
+            try:
+                line = lines.get_nowait()
+            except Empty:
+                line = None
+            if line == "":
+                return
+            if line is not None:
+                wanted = json.loads(line)
+                known = {node.host: node for node in executor.nodes()}
+                first, *others = (known[host] for host in wanted["hosts"])
+                executor.submit(order_of(wanted), Slot(first, 2, 1, others=tuple(others)))
+            for attempt_id, event in executor.poll(0.2):
+                print(json.dumps({"attempt": attempt_id, **told(attempt_id, event)}), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
