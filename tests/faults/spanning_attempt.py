@@ -1,16 +1,16 @@
-"""Carries attempts over two nodes of a cluster, one for each line of standard input.
+"""Carries attempts over several nodes of a cluster, one for each line that a file gets.
 
-A line is a JSON object with the attempt's ``id``, engine ``flags`` and ``changes`` of timeouts.
-Prints a JSON object for each event. Run on the cluster's head, as a driver would be.
+A line is a JSON object with the attempt's ``id``, its ``hosts``, engine ``flags`` and the
+``seconds`` of its second level. Prints a JSON object for each event. Run on the cluster's head, as
+a driver is: ``python spanning_attempt.py ADDRESS FILE``.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import threading
 from dataclasses import replace
-from queue import Empty, SimpleQueue
+from pathlib import Path
 from typing import Any
 
 from autotuner.execution.base import AttemptLost, Slot
@@ -50,7 +50,7 @@ def order_of(wanted: dict[str, Any]) -> AttemptOrder:
     return AttemptOrder(attempt, spec.bench, spec.timeouts)
 
 
-def told(attempt_id: str, event: object) -> dict[str, Any]:
+def told(event: object) -> dict[str, Any]:
     match event:
         case PhaseStarted(phase=phase):
             return {"phase": phase.value}
@@ -68,32 +68,21 @@ def told(attempt_id: str, event: object) -> dict[str, Any]:
     return {**ended, **facts, "logs": sorted(event.logs), "blamed": event.blamed_rank}
 
 
-def main(address: str) -> None:
-    lines: SimpleQueue[str] = SimpleQueue()
-
-    def read() -> None:
-        for line in sys.stdin:
-            lines.put(line)
-        lines.put("")
-
-    threading.Thread(target=read, daemon=True).start()
+def main(address: str, orders: Path) -> None:
+    taken = 0
     with RayExecutor(address) as executor:
         print(json.dumps({"ready": True}), flush=True)
         while True:
-            try:
-                line = lines.get_nowait()
-            except Empty:
-                line = None
-            if line == "":
-                return
-            if line is not None:
+            lines = orders.read_text().splitlines()
+            for line in lines[taken:]:
                 wanted = json.loads(line)
                 known = {node.host: node for node in executor.nodes()}
                 first, *others = (known[host] for host in wanted["hosts"])
                 executor.submit(order_of(wanted), Slot(first, 2, 1, others=tuple(others)))
+            taken = len(lines)
             for attempt_id, event in executor.poll(0.2):
-                print(json.dumps({"attempt": attempt_id, **told(attempt_id, event)}), flush=True)
+                print(json.dumps({"attempt": attempt_id, **told(event)}), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], Path(sys.argv[2]))
