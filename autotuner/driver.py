@@ -225,7 +225,8 @@ class StudyDriver:
                     self._quarantine(running, fault)
             case AttemptLost(kind=kind, message=message):
                 outcome = running.outcome_of_loss(kind, message, self._why_ending)
-                self._finish(running, outcome, AttemptEnded(outcome))
+                ended = AttemptEnded(outcome, blamed_rank=event.blamed_rank)
+                self._finish(running, outcome, ended)
 
     def _quarantine(self, running: Running, fault: str) -> None:
         self._quarantined[running.attempt.id] = (running, fault)

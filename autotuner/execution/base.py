@@ -79,6 +79,8 @@ class AttemptLost:
 
     kind: FailureKind
     message: str
+    blamed_rank: int = 0
+    """Of a slot with several nodes: the rank on whose node it was lost."""
 
 
 ExecutorEvent = AttemptEvent | AttemptLost

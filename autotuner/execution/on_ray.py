@@ -224,12 +224,13 @@ class RayExecutor(Executor):
             return
         alive = {node.id for node in self.nodes()}
         for attempt_id, live in waiting.items():
-            gone = [node.host for node in live.slot.nodes if node.id not in alive]
+            gone = [r for r, node in enumerate(live.slot.nodes) if node.id not in alive]
             if gone:
                 del self._live[attempt_id]
                 self._end(live)
-                said = f"{', '.join(gone)} left the cluster before the attempt began"
-                lost = AttemptLost(FailureKind.NODE_LOST, said)
+                host = live.slot.nodes[gone[0]].host
+                said = f"{host} left the cluster before the attempt began"
+                lost = AttemptLost(FailureKind.NODE_LOST, said, gone[0])
                 self._lost.append((attempt_id, lost))
 
     def _renew_leases(self) -> None:

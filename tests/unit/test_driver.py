@@ -1,5 +1,5 @@
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -33,6 +33,7 @@ from autotuner.results.study_record import StudyRecord
 from autotuner.resume import close_torn_attempts, past_of
 from autotuner.spec.experiment import Cancelled, Completed, Failed, FailureKind, Phase, Retry
 from autotuner.spec.server import CpuPlan
+from autotuner.spec.study import Resources
 
 NOW = datetime(2025, 3, 1, tzinfo=UTC)
 SEQS = "max-num-seqs"
@@ -820,3 +821,22 @@ def test_what_an_earlier_study_has_left_in_the_executor_does_not_trip_the_next(s
         ("another-a3", SlotCleared()),
     ]
     assert outcomes(study().run(executor)) == [(1, "completed", None)]
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_of_several_nodes_the_one_whose_rank_failed_is_blamed(study, lost):
+    three = tuple(Node(name, f"host-{name}", 1, 4) for name in "abc")
+
+    def script(order):
+        if order.attempt.number > 1:
+            return completed(order)
+        if lost:
+            return [PhaseStarted(Phase.LOAD), AttemptLost(FailureKind.NODE_LOST, "gone", 1)]
+        return [replace(failed(FailureKind.NODE_LOST), blamed_rank=1)]
+
+    executor = Scripted(script, three)
+    study(resources=Resources(gpus=2, gpus_per_node=1)).run(executor)
+    first, second = executor.slots
+    assert len(first.nodes) == 2
+    assert first.others[0] not in second.nodes
+    assert first.node in second.nodes
