@@ -90,6 +90,7 @@ class RankHost:
     _cache: CompileCache | None = None
     _faulty: bool = False
     """Its devices were not free at the start."""
+    _finished: bool = False
 
     def __post_init__(self) -> None:
         probe = gpu_probe() if self.gpu_ids else None
@@ -150,11 +151,13 @@ class RankHost:
         return mask_secrets(self._server.log_tail(), self._prepared.secrets)
 
     def stop(self, *, hurry: bool = False) -> None:
-        """End the part and everything it started. Safe to call again."""
+        """End the part and everything it started. After `finish`: let go of faulty devices."""
         self._stopping.set()
         with self._lock:
             if self._server is not None:
                 self._server.stop(hurry=hurry)
+        if self._finished:
+            self._devices.release()
 
     def finish(self, *, hurry: bool = False, completed: bool = False) -> RankEnded:
         """Stop, hand the log over, and see whether the devices are free again.
@@ -176,6 +179,7 @@ class RankHost:
             fault = self._devices.await_back(timeout_s, lambda: None)
         if fault is None and not self._faulty:
             self._devices.release()
+        self._finished = True
         return RankEnded(log, fault)
 
     def is_free(self) -> bool:

@@ -33,6 +33,7 @@ _CLEARING_S = 45.0
 """Beyond the grace period: what a supervisor may take to clear a stubborn tree, and the log."""
 _LOOK_S = 0.2
 _RECHECK_S = 5.0
+_LET_GO_S = 1.0
 
 
 class Ranks:
@@ -188,9 +189,15 @@ class Ranks:
             deadline = time.monotonic() + _RECHECK_S
             while time.monotonic() < deadline:
                 if self._should_stop():
+                    self._let_go()
                     return False
                 time.sleep(_LOOK_S)
         return True
+
+    def _let_go(self) -> None:
+        for peer in self._peers.values():
+            with contextlib.suppress(PeerLostError, TimeoutError):
+                peer.stop(hurry=True, timeout_s=_LET_GO_S)
 
     def _stop(self, hurry: bool) -> None:
         """Begin to stop all, as rank 0 is being stopped; `finish` hears how it went."""

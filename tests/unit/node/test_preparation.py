@@ -13,10 +13,10 @@ from autotuner.supervision.lease import Lease
 SECRET = "hf_0123456789"  # noqa: S105
 
 
-def prepared(make_order, tmp_path, **engine):
+def prepared(make_order, tmp_path, *, address=None, **engine):
     order = make_order(engine="vllm", environment={"HF_TOKEN": SECRET, **engine})
     lease = Lease(order.attempt.id, "study", "token-1", "boot", "pid:[1]", tmp_path)
-    return prepare(order, ("3", "5"), lease)
+    return prepare(order, ("3", "5"), lease, address=address)
 
 
 def test_the_server_sees_the_devices_that_were_reserved_and_the_load_none(make_order, tmp_path):
@@ -109,3 +109,28 @@ def test_a_level_without_times_is_as_long_as_the_load_generator_tells(make_order
     result = ready.result(LevelLoad(level, (done,), None, duration_s=4.0))
     assert result.summary["output_throughput_tok_s"] == 2.0
     assert result.summary["requests_cut"] is None
+
+
+OF_RANKS = ("GLOO_SOCKET_IFNAME", "VLLM_HOST_IP")
+
+
+def test_a_rank_is_told_its_address_and_the_interface_that_has_it(
+    make_order, tmp_path, monkeypatch
+):
+    for name in OF_RANKS:
+        monkeypatch.delenv(name, raising=False)
+    rank = prepared(make_order, tmp_path, address="127.0.0.1").environment
+    assert [rank[name] for name in OF_RANKS] == ["lo", "127.0.0.1"]
+    assert not set(OF_RANKS) & set(prepared(make_order, tmp_path).environment)
+    nobodys = prepared(make_order, tmp_path, address="192.0.2.77").environment
+    assert "GLOO_SOCKET_IFNAME" not in nobodys
+
+
+def test_the_network_that_the_study_or_the_node_names_wins(make_order, tmp_path, monkeypatch):
+    theirs = {"GLOO_SOCKET_IFNAME": "ib0", "VLLM_HOST_IP": "10.9.9.9"}
+    rank = prepared(make_order, tmp_path, address="127.0.0.1", **theirs).environment
+    assert {name: rank[name] for name in OF_RANKS} == theirs
+    for name, value in theirs.items():
+        monkeypatch.setenv(name, value)
+    rank = prepared(make_order, tmp_path, address="127.0.0.1").environment
+    assert {name: rank[name] for name in OF_RANKS} == theirs
