@@ -127,6 +127,7 @@ def test_a_lost_node_is_the_cause_however_late_it_is_noticed(ranks):
     """Rank 0 ends at once where a connection breaks; the cluster misses the node much later."""
     ranks.own.exit = ended(1, ago_s=30.0)
     ranks.others[0].says = PeerLostError(FailureKind.NODE_LOST, "gone")
+    ranks.others[1].says = RankState(ended(1), ended_s_ago=20.0)
     assert ranks.server.fault.kind is FailureKind.NODE_LOST
     assert ranks.server.fault.message.startswith("rank 1 on node2 is gone: gone; then rank 0")
     assert ranks.server.blamed == 1
