@@ -13,8 +13,8 @@ What changes, and why (all read from genai-bench 0.0.5):
   text, and their number also where the request was cut.
 * Nobody outside knows whether tokens flow, nor whether it is itself at its limit. Here: a sign of
   life every ``beat_s`` says whether there was a token; each request has its process's CPU time.
-* Its workers report every three seconds, may join late or never, share one random state. Here:
-  requests are counted in the event file, all workers are waited for, each draws its own numbers.
+* Its workers report every three seconds. Here: requests are counted in the event file. For the rest
+  of them see `genai_bench_workers`.
 * At the end of a level locust looks at its own stack, which takes 0.2 s the first time, while no
   token is read. Here: the first time is before the first level.
 * It boots when the server is there. Here: before, and waits then to be told where the server is.
@@ -31,6 +31,7 @@ import contextlib
 import inspect
 import json
 import os
+import runpy
 import sys
 import time
 from itertools import pairwise
@@ -41,7 +42,6 @@ from typing import Any
 _UNFIT = 78
 _UNWRITTEN = 74
 _POLL_S = 0.05
-_JOIN_S = 60.0  # patience with workers that start
 _LEFT_OUT = (
     "plot_single_scenario_inference_speed_vs_throughput",
     "load_one_experiment",
@@ -236,35 +236,13 @@ def _await_server(environment: Any) -> None:
         user_class.host = told["url"]
 
 
-def _gather_workers(runner_class: Any) -> None:
-    """Begin with all workers or not at all, each with random numbers of its own."""
-    import gevent
-    import numpy
-    from locust.runners import MasterRunner
+def _before_setup(environment: Any) -> None:
+    inspect.stack()  # its first time, see above
+    _await_server(environment)
 
-    setup, work = runner_class.setup, runner_class._worker_process
 
-    def setup_and_wait(self: Any) -> None:
-        inspect.stack()  # its first time, see above
-        _await_server(self.environment)
-        self.config.wait_time = 0  # however many there are by then
-        setup(self)
-        if not isinstance(self.environment.runner, MasterRunner):
-            return
-        _Level.workers = tuple(self._worker_processes)
-        patience = time.monotonic() + _JOIN_S
-        while (joined := self.environment.runner.worker_count) != self.config.num_workers:
-            if time.monotonic() > patience or joined > self.config.num_workers:
-                sys.exit(f"{joined} workers joined, {self.config.num_workers} were started")
-            gevent.sleep(_POLL_S)
-
-    def work_at_random(self: Any, worker_id: int) -> None:
-        inspect.stack()
-        numpy.random.seed()  # the standard library's own does so at a fork
-        work(self, worker_id)
-
-    runner_class.setup = setup_and_wait
-    runner_class._worker_process = work_at_random
+def _remember_workers(processes: list[Any]) -> None:
+    _Level.workers = tuple(processes)
 
 
 def _announce_levels(collector_class: Any) -> None:
@@ -302,7 +280,9 @@ def _adapt() -> Any:
         setattr(cli, name, function)
     _read_streams(openai_user, openai_user.OpenAIUser)
     _record_requests(openai_user.OpenAIUser)
-    _gather_workers(DistributedRunner)
+    # As this file is run, Python looks for no module beside it.
+    workers = runpy.run_path(str(Path(__file__).with_name("genai_bench_workers.py")))
+    workers["gather"](DistributedRunner, before=_before_setup, gathered=_remember_workers)
     _announce_levels(AggregatedMetricsCollector)
     return cli.cli
 
