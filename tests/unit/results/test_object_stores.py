@@ -31,11 +31,11 @@ Write = Callable[..., Any]
 Wait = Callable[[Callable[[], object]], bool]
 
 
-def written(writing: Writing) -> None:
+def written(writing: Writing, timeout_s: float = 60.0) -> None:
     """Wait until all that was written so far is in the store."""
     assert isinstance(writing.place, ObjectPlace)
     assert writing.place.uploads is not None
-    writing.place.uploads.flush(60.0)
+    writing.place.uploads.flush(timeout_s)
 
 
 def test_results_are_safe_while_the_store_does_not_answer(
@@ -187,6 +187,8 @@ def test_a_driver_that_was_taken_over_stops_and_writes_no_more(
 
         assert wait_until(is_lost)
         write_text(writing.place / "late.txt", "x")
+        with pytest.raises(OutputError, match="could not be written"):
+            written(writing, 1.0)
     assert "late.txt" not in {name.rpartition("/")[2] for name in bucket.names()}
     assert (bucket.place() / ".writer").read_bytes() == other
 
