@@ -52,7 +52,7 @@ def judge_orphan(state: str | None, parent: str) -> Finding:
     if state != _ZOMBIE:
         return good(check, f"reaped by {parent}", wanted)
     fix = (
-        "Start the container with docker run --init, or with ray start --block as its main process."
+        "Start the container with docker run --init; in Kubernetes, set shareProcessNamespace: true."
     )
     return warning(check, f"left as zombies by {parent}", wanted, fix)
 

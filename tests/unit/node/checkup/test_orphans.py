@@ -46,3 +46,4 @@ def test_only_zombies_are_a_warning() -> None:
     assert left.verdict is Verdict.WARNING
     assert "sleep" in left.read
     assert "docker run --init" in left.fix
+    assert "shareProcessNamespace: true" in left.fix
