@@ -56,6 +56,7 @@ def running_facts(running: Running, bench: str) -> dict[str, object]:
         "node_id": node.id,
         "host": node.host,
         "hosts": [each.host for each in running.slot.nodes],
+        "gpus_reserved": running.gpus_reserved,
         "gpu_model": node.gpu_model if running.slot.gpus else None,
         "bench": bench,
         "concurrent_attempts": running.neighbours,

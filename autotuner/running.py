@@ -53,6 +53,14 @@ class Running:
     def attempt(self) -> Attempt:
         return self.order.attempt
 
+    @property
+    def gpus_reserved(self) -> int:
+        """GPUs that nobody else could have: of whole nodes also those that it does not use."""
+        footprint = self.attempt.experiment.footprint
+        if footprint.quota is not None:
+            return footprint.gpus
+        return self.slot.gpus * len(self.slot.nodes)
+
     def enter(self, phase: Phase, now: float) -> None:
         self.phase = phase
         if phase is Phase.LOAD:

@@ -185,8 +185,8 @@ class _AttemptThread(threading.Thread):
 
     def _devices_of(self, rank: int) -> list[str]:
         """All ranks are on one machine, where none may have another's."""
-        first = rank * self._slot.gpus
-        return [str(device) for device in range(first, first + self._slot.gpus)]
+        first, used = rank * self._slot.gpus, self._order.attempt.experiment.footprint.reserved_gpus
+        return [str(device) for device in range(first, first + used)]
 
 
 class _LocalPeer(Peer):

@@ -54,7 +54,7 @@ class ExperimentActor:
         try:
             yield from run_attempt(
                 order,
-                gpu_ids=own_devices(),
+                gpu_ids=own_devices(order),
                 should_stop=lambda: self._stop_reason,
                 log_folder=session_log_folder(),
                 span=span,

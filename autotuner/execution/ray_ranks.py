@@ -34,11 +34,12 @@ _UNAVAILABLE_S = 1.0
 """Between two questions to an actor whose node does not answer."""
 
 
-def own_devices() -> list[str]:
-    """GPUs of this actor."""
+def own_devices(order: AttemptOrder) -> list[str]:
+    """GPUs of this actor that the attempt uses: of a whole node it may hold more."""
     # Ray hands devices out in any order; sorted, equal sets mean equal topology.
     devices = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
-    return sorted(devices, key=lambda device: (len(device), device))
+    in_order = sorted(devices, key=lambda device: (len(device), device))
+    return in_order[: order.attempt.experiment.footprint.reserved_gpus]
 
 
 def own_address() -> str:
@@ -65,7 +66,7 @@ class RankActor:
         return f"Rank({self._label})"
 
     def prepare(self, order: AttemptOrder) -> RankReady:
-        self._host = RankHost(own_address(), own_devices(), session_log_folder())
+        self._host = RankHost(own_address(), own_devices(order), session_log_folder())
         if self._stopping:
             self._host.stop(hurry=True)
         return self._host.prepare(order)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 from autotuner.results.gpu_time import reserved_columns
 from autotuner.results.parameter_columns import ParameterColumn
@@ -38,6 +39,7 @@ def experiment_row(
         "launcher": server.launcher,
         "nodes": experiment.footprint.nodes,
         "gpus": experiment.footprint.gpus,
+        "gpus_reserved": experiment.footprint.gpus,
         "cpu_reserve": cpus.reserve,
         "cpus_server": cpu_set(cpus.server),
         "cpus_load": cpu_set(cpus.load),
@@ -54,12 +56,9 @@ def experiment_row(
         "purpose": attempt.purpose.value,
     }
     point = {c.column: c.render(experiment.parameters.get(c.parameter)) for c in parameters}
-    measured = {
-        **facts,
-        "hosts": _hosts(facts),
-        **reserved_columns(facts, gpus=experiment.footprint.gpus),
-    }
-    return {**planned, **measured, **identity, **_outcome_columns(outcome), **point}
+    known = {**planned, **facts, "hosts": _hosts(facts)}
+    known |= reserved_columns(facts, gpus=cast(int, known["gpus_reserved"]))
+    return {**known, **identity, **_outcome_columns(outcome), **point}
 
 
 def cpu_set(cpus: Sequence[int]) -> str | None:

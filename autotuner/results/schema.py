@@ -31,7 +31,8 @@ __all__ = [
 #    counts, ITL, goodput, tokens per dollar and the load generator's CPU share; experiments have
 #    purpose, is_baseline, neighbours_mean and gpu_driver.
 # 4: experiments have image, image_id and server_node.
-# 5: experiments have nodes, hosts, compile_cache, seconds_reserved, seconds_idle and gpu_seconds_*.
+# 5: experiments have nodes, hosts, gpus_reserved, compile_cache, seconds_reserved, seconds_idle and
+#    gpu_seconds_*.
 SCHEMA_VERSION = 5
 READABLE_VERSIONS = (3, 4, 5)
 """Rows of older ones lack columns, which are null then."""
@@ -41,7 +42,7 @@ ADDED_COLUMNS: Mapping[int, frozenset[str]] = {
     4: frozenset({"image", "image_id", "server_node"}),
     5: frozenset(
         {
-            *("nodes", "hosts", "compile_cache"),
+            *("nodes", "hosts", "gpus_reserved", "compile_cache"),
             *("seconds_reserved", "seconds_idle", "gpu_seconds_reserved"),
             *(f"gpu_seconds_{share}" for share in GPU_TIME_SHARES),
         }
@@ -190,6 +191,7 @@ _EXPERIMENT = [
     pa.field("nodes", pa.int32()),
     pa.field("hosts", pa.list_(pa.field("element", pa.string()))),
     pa.field("gpus", pa.int32(), nullable=False),
+    pa.field("gpus_reserved", pa.int32()),
     pa.field("gpu_ids", pa.list_(pa.field("element", pa.string()))),
     pa.field("gpu_model", pa.string()),
     pa.field("gpu_driver", pa.string()),

@@ -134,6 +134,18 @@ def _check_cluster(choice: Choice, data: Mapping[str, object], problems: Problem
             f"cannot be named; remove this key, and write `{launcher}: {{requests: {{cpu: 8}}}}`"
         )
         problems.add(("resources", "cpus", "server"), fix)
+    _check_nodes(choice, problems)
+
+
+def _check_nodes(choice: Choice, problems: Problems) -> None:
+    """What is said of nodes is said of Ray's, on which such a server does not run."""
+    elsewhere = f"with the launcher {choice.launcher} servers do not run on Ray's nodes; "
+    if choice.resources.gpu_type is not None:
+        fix = f"remove this key, and write `{choice.launcher}: {{node_selector: ...}}`"
+        problems.add(("resources", "gpu_type"), elsewhere + fix)
+    if choice.resources.whole_nodes:
+        fix = f"remove this key, and write `{choice.launcher}: {{affinity: ...}}`"
+        problems.add(("resources", "exclusive"), elsewhere + fix)
 
 
 def _doubts(choice: Choice, chosen: LaunchSettings) -> list[str]:

@@ -92,3 +92,9 @@ def test_an_attempt_alone_on_its_node_has_no_neighbours(running):
 def test_attempts_of_one_go_began_no_later_than_each_other(running, earlier_s, said):
     other = replace(running, submitted_at=SUBMITTED + earlier_s)
     assert running.began_no_later_than(other) is said
+
+
+def test_of_whole_nodes_all_gpus_are_reserved_though_not_all_are_used(make_order):
+    node = Node("n", "host", 8, 64)
+    slot = Slot(node, 8, 1, exclusive=True, others=(node,))
+    assert Running(make_order(), slot, 0).gpus_reserved == 16

@@ -83,6 +83,26 @@ def test_a_wrong_key_of_the_resources_is_explained(
     assert fix in problem.fix
 
 
+@pytest.mark.parametrize(
+    ("resources", "key", "instead"),
+    [
+        ("{gpu_type: H100}", "gpu_type", "node_selector"),
+        ("{exclusive: node}", "exclusive", "affinity"),
+    ],
+)
+def test_what_is_said_of_rays_nodes_is_refused_where_servers_run_elsewhere(
+    study: StudyWriter, resources: str, key: str, instead: str
+) -> None:
+    problem = study.problem(
+        engine="engine: {name: vllm, image: 'a:1'}",
+        launcher="launcher: kubernetes",
+        model="model: org/model",
+        resources=f"resources: {resources}",
+    )
+    assert problem.key == f"resources.{key}"
+    assert instead in problem.fix
+
+
 def test_a_study_may_limit_the_gpus_that_it_holds(study: StudyWriter) -> None:
     assert study.load(more="max_gpus: 16").max_gpus == 16
     assert study.load().max_gpus is None
