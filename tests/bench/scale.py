@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def ours(folder: Path, plan: Plan, size: Size, least_s: float) -> dict[str, object]:
-    whole = life(folder / "undisturbed", size)
+    whole = life(folder / "undisturbed", size, read=True)
     assert whole is not None
     draw = random.Random(size.seed)
     deaths = [least_s / (KILLS + 1) * draw.uniform(0.3, 1.7) for _ in range(KILLS)]
@@ -116,14 +116,21 @@ def ours(folder: Path, plan: Plan, size: Size, least_s: float) -> dict[str, obje
     }
 
 
-def life(folder: Path, size: Size, die_at_s: float | None = None) -> dict[str, float] | None:
-    """What the driver's process says of itself; None where it was killed."""
+def life(
+    folder: Path, size: Size, die_at_s: float | None = None, *, read: bool = False
+) -> dict[str, float] | None:
+    """What the driver's process says of itself; None where it was killed.
+
+    Args:
+        read: Whether to read all results at its end, too.
+    """
     options = {
         "folder": str(folder),
         "experiments": size.experiments,
         "nodes": size.nodes,
         "seed": size.seed,
         "die_at_s": die_at_s,
+        "read": read,
     }
     command = [sys.executable, str(HERE / "scale_life.py"), json.dumps(options)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)

@@ -61,7 +61,9 @@ class Death:
             threading.Timer(delay_s, os.kill, (os.getpid(), signal.SIGKILL)).start()
 
 
-def live(folder: Path, experiments: int, nodes: int, seed: int, die_at_s: float | None) -> None:
+def live(
+    folder: Path, experiments: int, nodes: int, seed: int, die_at_s: float | None, read: bool
+) -> None:
     began = time.process_time()
     study = planned(experiments, folder)
     planned_s = time.process_time() - began
@@ -79,7 +81,8 @@ def live(folder: Path, experiments: int, nodes: int, seed: int, die_at_s: float 
         run_s = time.process_time() - began - start_s
     rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     began = time.process_time()
-    load_results(folder).ranking()
+    if read:
+        load_results(folder).ranking()
     placing_ms = sorted(1000 * spent for spent, started in rounds if started)
     all_ms = sorted(1000 * spent for spent, _ in rounds)
     wide = cluster.started_s[max(cluster.started_s)]

@@ -5,7 +5,6 @@ Nobody tells the driver how long. It knows what any driver knows: the study file
 
 from __future__ import annotations
 
-import math
 import random
 from collections import Counter
 from dataclasses import dataclass
@@ -30,10 +29,12 @@ MIX = (1, 1, 1, 1, 2, 2, 2, 4, 4, 8)
 START_S = {1: 55.0, 2: 70.0, 4: 95.0, 8: 150.0}
 """Median seconds of a server start by GPUs: more of them serve larger models."""
 START_SIGMA = 0.35
-"""Of the logarithm: a cold page cache, a busy file system, a compilation."""
+"""Of the logarithm: a cold page cache, a busy file system. No parameter tells."""
+GRAPHS_S = 30.0
+"""Median seconds that capturing CUDA graphs adds, where ``enforce-eager`` is off."""
 STRAGGLERS, STRAGGLER_FACTOR = 0.01, 2.5
-TIME_LIMITED = 0.6
-"""Share of the experiments whose levels last until their time is up; others send all requests."""
+LEVEL_SIGMA = 0.15
+"""Of the logarithm of an experiment's speed, beyond what its parameters do to it."""
 OUT_OF_MEMORY, CRASHED = 0.02, 0.005
 ACTOR_S, PREFLIGHT_S, BENCH_BOOT_S, WARMUP_S, STOP_S = 3.0, 1.0, 5.0, 8.0, 4.0
 
@@ -59,24 +60,32 @@ def course(experiment: Experiment, number: int, seed: int) -> Course:
     fate = random.Random(f"{seed} {experiment.id}")
     out_of_memory = fate.random() < OUT_OF_MEMORY
     crashes = number == 1 and fate.random() < CRASHED
-    limited = fate.random() < TIME_LIMITED
-    speed = fate.lognormvariate(math.log(0.6), 0.3)  # of a configuration, so of all its levels
+    load_s = _load_s(experiment) * fate.lognormvariate(0.0, LEVEL_SIGMA)
     draw = random.Random(f"{seed} {experiment.id} {number}")
-    start_s = START_S[experiment.footprint.gpus] * draw.lognormvariate(0.0, START_SIGMA)
+    graphs_s = GRAPHS_S if not experiment.parameters["enforce-eager"] else 0.0
+    start_s = START_S[experiment.footprint.gpus] + graphs_s
+    start_s *= draw.lognormvariate(0.0, START_SIGMA)
     start_s *= STRAGGLER_FACTOR if draw.random() < STRAGGLERS else 1.0
     start_s = min(start_s, 590.0)
     if out_of_memory:
         message = "the weights do not fit into the memory of the devices"
         failed = Failed(FailureKind.OUT_OF_MEMORY_AT_LOAD, Phase.SERVER_START, message)
         return Course(0.7 * start_s, 0.0, (), failed)
-    whole = tuple(
-        LEVEL_S if limited else min(LEVEL_S, LEVEL_S * speed * draw.lognormvariate(0.0, 0.05))
-        for _ in experiment.levels
-    )
+    whole = tuple(min(LEVEL_S, load_s * draw.lognormvariate(0.0, 0.05)) for _ in experiment.levels)
     if crashes:
         crashed = Failed(FailureKind.SERVER_CRASHED, Phase.LOAD, "the server ended by itself")
         return Course(start_s, BENCH_BOOT_S + WARMUP_S, (whole[0] / 2,), crashed)
     return Course(start_s, BENCH_BOOT_S + WARMUP_S, whole, None)
+
+
+def _load_s(experiment: Experiment) -> float:
+    """Seconds until all requests of a level are answered: a larger batch answers sooner."""
+    sequences = experiment.parameters["max-num-seqs"]
+    tokens = experiment.parameters["max-num-batched-tokens"]
+    assert isinstance(sequences, int)
+    assert isinstance(tokens, int)
+    slower = 1.25 if experiment.parameters["enforce-eager"] else 1.0
+    return 150.0 * slower * (sequences / 128) ** -0.35 * (tokens / 4096) ** -0.1
 
 
 def experiment_seconds(experiment: Experiment, seed: int) -> tuple[float, ...]:
