@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import ray
 from ray.cluster_utils import Cluster
 
 from autotuner.engines.sim_devices import SIM_GPUS_VARIABLE, make_devices
@@ -34,6 +35,7 @@ from autotuner.results.load import load_results
 from autotuner.spec.study import StudySpec
 from autotuner.study import run
 
+PROBES = 5
 EXPERIMENT_S = 180.0
 """Of a usual experiment, for the share that the overhead of one has."""
 STUDY = """
@@ -105,9 +107,29 @@ def measure(folder: Path, nodes: int, experiments: int) -> dict[str, float]:
             began, cpu = time.monotonic(), time.process_time()
             run(StudySpec.from_file(file), executor=executor, on_event=heard)
             cpu_s, wall_s = time.process_time() - cpu, time.monotonic() - began
+            start_cpu_s = statistics.median(worker_cpu_s() for _ in range(PROBES))
     finally:
         cluster.shutdown()
-    return numbers(folder / "results", heard, cpu_s, wall_s)
+    found = numbers(folder / "results", heard, cpu_s, wall_s)
+    return {**found, "actor_start_cpu_s": start_cpu_s}
+
+
+def worker_cpu_s() -> float:
+    """CPU seconds that a new worker process takes until it could begin an attempt.
+
+    On an idle node about as long as the start takes; here the servers want the same cores.
+    """
+    actor: Any = ray.remote(Probe).options(num_gpus=1).remote()
+    spent_s: float = ray.get(actor.spent_s.remote())
+    ray.kill(actor)
+    return spent_s
+
+
+class Probe:
+    def spent_s(self) -> float:
+        import autotuner.execution.ray_actor  # noqa: F401 - as an attempt's does
+
+        return time.process_time()
 
 
 def numbers(folder: Path, heard: Heard, cpu_s: float, wall_s: float) -> dict[str, float]:
@@ -170,7 +192,8 @@ def show(found: dict[str, float]) -> None:
         f"overhead per experiment besides the actor's start: "
         f"{found['overhead_per_experiment_s']:.2f} s, {found['overhead_share']:.2%} of one of "
         f"{EXPERIMENT_S:.0f} s; with it {found['overhead_share_with_actor_start']:.2%}\n"
-        f"CPU seconds of the driver: {found['driver_cpu_s_per_1000_levels']:.0f} for 1000 levels,"
+        f"CPU seconds of an actor's start: {found['actor_start_cpu_s']:.2f}; "
+        f"of the driver: {found['driver_cpu_s_per_1000_levels']:.0f} for 1000 levels,"
         f" {found['driver_cpu_s_per_experiment']:.2f} for an experiment"
     )
 
