@@ -43,6 +43,8 @@ class ExpectedTimes:
         self._mean = 0.0
         self._effects: dict[_Trait, float] = {}
         self._renew_at = 1.0
+        self._expected_s: dict[str, float] = {}
+        """Experiment id -> what `of` has said since the last change."""
         self.renewals = 0
         """So often have the estimates of all experiments changed."""
 
@@ -50,18 +52,25 @@ class ExpectedTimes:
         """An attempt of the experiment has measured all its levels in so many seconds."""
         guessed_s = self._guessed_s[experiment.id]
         self._seen[experiment.id] = math.log(max(seconds, _LEAST_S) / max(guessed_s, _LEAST_S))
+        self._expected_s.pop(experiment.id, None)
         if len(self._seen) >= self._renew_at:
             self._renew_at = max(len(self._seen) + 1.0, len(self._seen) * _RENEW_GROWTH)
             self._fit()
+            self._expected_s.clear()
             self.renewals += 1
 
     def of(self, experiment: Experiment) -> float:
         """Expected seconds of an attempt, above 0."""
-        factor = self._seen.get(experiment.id)
+        expected_s = self._expected_s.get(experiment.id)
+        if expected_s is None:
+            expected_s = self._expected_s[experiment.id] = self._worked_out(experiment.id)
+        return expected_s
+
+    def _worked_out(self, id_: str) -> float:
+        factor = self._seen.get(id_)
         if factor is None:
-            traits = self._traits[experiment.id]
-            factor = self._mean + sum(self._effects.get(trait, 0.0) for trait in traits)
-        return max(_LEAST_S, self._guessed_s[experiment.id]) * math.exp(factor)
+            factor = self._mean + sum(self._effects.get(t, 0.0) for t in self._traits[id_])
+        return max(_LEAST_S, self._guessed_s[id_]) * math.exp(factor)
 
     def longest_first(self, experiments: Sequence[Experiment]) -> list[Experiment]:
         """In steps of a quarter; within a step the order stays, which is random for a reason."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from autotuner.execution.base import Node, Slot
@@ -51,11 +51,26 @@ class Held:
 
 def use_of(nodes: Iterable[Node], slots: Iterable[Slot]) -> dict[str, NodeUse]:
     """Node id -> what the slots take of it; also of nodes that are gone."""
-    use = {node.id: NodeUse() for node in nodes}
+    on_node: dict[str, list[Slot]] = {node.id: [] for node in nodes}
     for slot in slots:
         for node in slot.nodes:
-            use[node.id] = use.get(node.id, NodeUse()).plus(slot)
-    return use
+            on_node.setdefault(node.id, []).append(slot)
+    return {node_id: _taken_by(own) for node_id, own in on_node.items()}
+
+
+def _taken_by(slots: Sequence[Slot]) -> NodeUse:
+    """What slots on the same node take of it."""
+    quotas: dict[str, int] = {}
+    for slot in slots:
+        if slot.quota is not None:
+            quotas[slot.quota] = quotas.get(slot.quota, 0) + slot.quota_share
+    return NodeUse(
+        sum(slot.gpus for slot in slots),
+        sum(slot.cpus for slot in slots),
+        len(slots),
+        any(slot.exclusive for slot in slots),
+        quotas,
+    )
 
 
 def fits(footprint: Footprint, node: Node, use: NodeUse) -> bool:

@@ -126,7 +126,7 @@ class _Round:
         self.drained: set[str] = set()
         self._held = held
         self._others = others
-        self._kinds = Counter(_Kind.of(one.slot) for one in held)
+        self._kinds = _kinds([one.slot for one in held])
         self._use = use_of(nodes, (*(one.slot for one in held), *others))
         self._reserves: dict[str, _Reserve] = {}
         self._drained_before = drained_before
@@ -254,17 +254,33 @@ class _Kind:
         )
 
 
+def _kinds(slots: Iterable[Slot]) -> Counter[_Kind]:
+    """How many there are of each kind; of those that are alike one is looked at."""
+    alike: Counter[tuple[object, ...]] = Counter()
+    one_of: dict[tuple[object, ...], Slot] = {}
+    for slot in slots:
+        reserved = (slot.gpus, slot.cpus, slot.exclusive, slot.quota, slot.quota_share)
+        like: tuple[object, ...] = (*reserved, slot.node.gpu_model, slot.others)
+        alike[like] += 1
+        one_of[like] = slot
+    kinds: Counter[_Kind] = Counter()
+    for like, count in alike.items():
+        kinds[_Kind.of(one_of[like])] += count
+    return kinds
+
+
 def _free_in_s(need: Footprint, node: Node, ends: Sequence[Held]) -> float:
     """Expected seconds until the node has room, if nobody else gets it.
 
     Args:
         ends: What is held of it, what ends first first.
     """
-    for ended in range(len(ends) + 1):
-        still = use_of((node,), (one.slot for one in ends[ended:]))[node.id]
-        if fits(need, node, still):
-            return ends[ended - 1].left_s if ended else 0.0
-    return math.inf
+    still, free_in_s = NodeUse(), math.inf
+    for last in reversed(ends):
+        if not fits(need, node, still):
+            return free_in_s
+        still, free_in_s = still.plus(last.slot), last.left_s
+    return 0.0 if fits(need, node, still) else free_in_s
 
 
 def _sum(use: NodeUse, more: NodeUse) -> NodeUse:
