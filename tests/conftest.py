@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Folders of tests share modules: `dockerd`, for one.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -31,6 +32,10 @@ from autotuner.spec.objective import Constraint, Direction, Objective, Over
 from autotuner.spec.server import CpuPlan, Model, Value
 from autotuner.spec.study import Axis, BenchConfig, EngineConfig, Resources, StudySpec
 from autotuner.spec.workload import StopRule, Workload
+
+# How busy the machine is decides about no test.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 AT_ONCE: Mapping[str, Value] = {"time-scale": 0.05}
 THROUGHPUT = Objective(
