@@ -15,6 +15,7 @@ from autotuner.spec.experiment import FailureKind
 __all__ = [
     "Expected",
     "Stored",
+    "judge_healthy",
     "judge_processes",
     "judge_results",
     "judge_resumed",
