@@ -20,7 +20,7 @@ from autotuner.cli.checkup_table import print_checkups
 from autotuner.cli.display import output_console
 from autotuner.cli.study_file import add_launcher_arguments, plan_of
 from autotuner.execution.base import Node, NodeAnswer
-from autotuner.execution.fitting import largest_quota, quota_fix
+from autotuner.execution.fitting import able_nodes, largest_quota, quota_fix
 from autotuner.node.checkup.clock import judge_clock, now_s
 from autotuner.node.checkup.compare import with_differences
 from autotuner.node.checkup.every_check import check_node
@@ -30,6 +30,7 @@ from autotuner.node.checkup.finding import (
     Finding,
     StudyNeeds,
     failure,
+    warning,
 )
 from autotuner.node.checkup.software import own_versions
 from autotuner.node.checkup.storage import results_folder
@@ -138,9 +139,9 @@ def _cluster(order: CheckupOrder, address: str) -> tuple[Checkup, ...]:
     from autotuner.execution.on_ray import RayExecutor
 
     with RayExecutor(address) as cluster:
-        nodes = cluster.nodes()
+        nodes, can_grow = cluster.nodes(), cluster.can_grow
         checkups = with_differences(check_nodes(nodes, order))
-    driver = [*results_folder(order), *room_for_study(order.study, nodes)]
+    driver = [*results_folder(order), *room_for_study(order.study, nodes, can_grow=can_grow)]
     return (*checkups, Checkup(f"driver ({host_name()})", tuple(driver)))
 
 
@@ -180,25 +181,43 @@ def _no_answer(problem: str | None) -> Finding:
     return failure("node", problem or "no answer", "answers", fix)
 
 
-def room_for_study(study: StudyNeeds | None, nodes: Sequence[Node]) -> list[Finding]:
-    """Ray waits for ever for a node that is large enough; a study is refused where none is."""
+def room_for_study(
+    study: StudyNeeds | None, nodes: Sequence[Node], *, can_grow: bool = False
+) -> list[Finding]:
+    """Ray waits for ever for a node that is large enough; a study is refused where none is.
+
+    Args:
+        can_grow: Whether the cluster may add nodes by itself: what is missing is no failure then.
+    """
     if study is None:
         return []
+    judge = warning if can_grow else failure
+    need = study.footprint
     findings = []
     if (most := max((node.gpus for node in nodes), default=0)) < study.most_gpus:
         fix = "Add a node with more GPUs, or use smaller parallel sizes."
-        findings.append(_too_little("GPUs", most, study.most_gpus, fix))
-    quota, share = study.footprint.quota, study.footprint.quota_share
+        findings.append(_too_little(judge, "GPUs", most, study.most_gpus, fix))
+    elif need.gpu_type is not None and not any(need.allows(node.gpu_model) for node in nodes):
+        models = ", ".join(sorted({node.gpu_model or "none" for node in nodes}))
+        fix = "Name one of these in resources.gpu_type, or add nodes of that type."
+        findings.append(judge("GPU type", models, need.gpu_type, fix))
+    elif (able := len(able_nodes(need, nodes))) < need.nodes:
+        fix = "Add nodes, or use smaller parallel sizes."
+        wanted = f"{need.nodes} for the widest experiment"
+        findings.append(judge("nodes", f"{able} that are large enough", wanted, fix))
+    quota, share = need.quota, need.quota_share
     if quota is not None and (most := largest_quota(quota, nodes)) < share:
         fix = quota_fix(quota, share)
         fix = f"{fix[0].upper()}{fix[1:]}."
-        findings.append(_too_little(f"Ray resource {quota}", most, share, fix))
+        findings.append(_too_little(judge, f"Ray resource {quota}", most, share, fix))
     return findings
 
 
-def _too_little(check: str, most: int, least: int, fix: str) -> Finding:
+def _too_little(
+    judge: Callable[[str, str, str, str], Finding], check: str, most: int, least: int, fix: str
+) -> Finding:
     wanted = f"{least} on one node, for the widest experiment"
-    return failure(check, f"at most {most} on a node" if most else "none on any node", wanted, fix)
+    return judge(check, f"at most {most} on a node" if most else "none on any node", wanted, fix)
 
 
 def node_names(nodes: Sequence[Node]) -> dict[Node, str]:

@@ -18,6 +18,7 @@ from autotuner.node.checkup.finding import (
     Checkup,
     CheckupOrder,
     Finding,
+    Verdict,
     failure,
     good,
     warning,
@@ -154,6 +155,34 @@ def test_a_study_of_which_no_node_has_the_quota_is_a_failure_of_the_cluster(stud
     assert "`ray start --resources '{\"pods\": 4}'`" in finding.fix
     (finding,) = doctor.room_for_study(needs, little)
     assert finding.read == "at most 2 on a node"
+
+
+def test_what_is_missing_may_still_come_where_the_cluster_can_grow(study: Path) -> None:
+    needs = doctor.study_needs(plan_of(study))
+    (finding,) = doctor.room_for_study(needs, [], can_grow=True)
+    assert (finding.check, finding.verdict) == ("GPUs", Verdict.WARNING)
+
+
+def test_a_gpu_type_that_no_node_has_and_too_few_nodes_are_failures(study: Path) -> None:
+    planned = plan_of(study)
+    (experiment,) = planned.experiments
+
+    def needs(**more: object) -> doctor.StudyNeeds:
+        footprint = replace(experiment.footprint, **more)  # type: ignore[arg-type]
+        return doctor.study_needs(
+            replace(planned, experiments=(replace(experiment, footprint=footprint),))
+        )
+
+    nodes = [Node(name * 8, f"host-{name}", 4, 8, "L40S") for name in "ab"]
+    (finding,) = doctor.room_for_study(needs(gpu_type="H100"), nodes)
+    assert (finding.check, finding.read, finding.verdict) == (
+        "GPU type",
+        "L40S",
+        Verdict.FAILURE,
+    )
+    (finding,) = doctor.room_for_study(needs(nodes=3), nodes)
+    assert (finding.check, finding.read) == ("nodes", "2 that are large enough")
+    assert doctor.room_for_study(needs(nodes=2, gpu_type="l40s"), nodes) == []
 
 
 def test_the_needs_are_those_of_the_widest_server(study: Path) -> None:
