@@ -201,7 +201,7 @@ def room_for_study(
         models = ", ".join(sorted({node.gpu_model or "none" for node in nodes}))
         fix = "Name one of these in resources.gpu_type, or add nodes of that type."
         findings.append(judge("GPU type", models, need.gpu_type, fix))
-    elif (able := len(able_nodes(need, nodes))) < need.nodes:
+    elif need.quota is None and (able := len(able_nodes(need, nodes))) < need.nodes:
         fix = "Add nodes, or use smaller parallel sizes."
         wanted = f"{need.nodes} for the widest experiment"
         findings.append(judge("nodes", f"{able} that are large enough", wanted, fix))

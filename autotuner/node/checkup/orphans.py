@@ -51,7 +51,7 @@ def judge_orphan(state: str | None, parent: str) -> Finding:
     check, wanted = "orphans", "reaped when they end"
     if state != _ZOMBIE:
         return good(check, f"reaped by {parent}", wanted)
-    fix = "Start the container with docker run --init; in Kubernetes, set shareProcessNamespace: true."
+    fix = "Start the container with docker run --init; in Kubernetes shareProcessNamespace: true."
     return warning(check, f"left as zombies by {parent}", wanted, fix)
 
 
