@@ -185,14 +185,20 @@ def _spooled_writer(
         patience_s = PATIENCE_S if isinstance(error, Exception) else _HURRY_S
         raise
     finally:
-        _end(lease, uploads, spool, patience_s)
+        _end(lease, uploads, spool, patience_s, on_note)
 
 
-def _end(lease: WriterLease, uploads: Uploads | None, spool: Path, patience_s: float) -> None:
+def _end(
+    lease: WriterLease,
+    uploads: Uploads | None,
+    spool: Path,
+    patience_s: float,
+    on_note: Callable[[str], None],
+) -> None:
     try:
         lease.check()
         if uploads is not None:
-            uploads.flush(patience_s)
+            uploads.flush(patience_s, on_note)
     except OutputError:
         if uploads is not None:
             uploads.close()

@@ -30,6 +30,7 @@ Value = TypeVar("Value")
 PATIENCE_S = 300.0
 """How long the end of a study, or a driver with nothing else to do, waits for the store."""
 _FIRST_PAUSE_S = 1.0
+_LOOK_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 _TOLD_CHARACTERS = 300
 
@@ -126,16 +127,27 @@ class Uploads:
             self._notes.clear()
         return told
 
-    def flush(self, timeout_s: float) -> None:
+    def flush(self, timeout_s: float, on_note: Callable[[str], None] = lambda note: None) -> None:
         """Wait until everything is in the store.
+
+        Args:
+            on_note: Told what a person should know meanwhile.
 
         Raises:
             OutputError: it is not, and where it lies.
         """
-        with self._changed:
-            if self._changed.wait_for(lambda: not self._waiting, timeout_s):
+        deadline = time.monotonic() + timeout_s
+        while True:
+            with self._changed:
+                left_s = max(0.0, deadline - time.monotonic())
+                done = self._changed.wait_for(lambda: not self._waiting, min(left_s, _LOOK_S))
+                left = len(self._waiting)
+            for text in self.notes():
+                on_note(text)
+            if done:
                 return
-            left = len(self._waiting)
+            if time.monotonic() >= deadline:
+                break
         raise OutputError(
             f"{self._name} could not be written for {timeout_s:.0f} s: {left} files with results "
             f"lie in {self._spool}; the same command on this machine uploads them and goes on"

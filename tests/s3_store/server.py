@@ -43,6 +43,8 @@ class Line:
             listener.close()
 
     def mend(self) -> None:
+        if self._listener is not None:
+            return
         listener = socket.create_server(("127.0.0.1", self.port))
         self.port = listener.getsockname()[1]
         self._listener = listener
