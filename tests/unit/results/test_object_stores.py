@@ -15,7 +15,7 @@ from s3_store.server import Bucket
 
 from autotuner.errors import OutputError
 from autotuner.execution.local import LocalExecutor
-from autotuner.progress import ResultsNote, RoundStarted, StudyEvent, StudyStarted
+from autotuner.progress import ResultsNote, RoundStarted, StudyEnded, StudyEvent, StudyStarted
 from autotuner.results import lock, uploads, writer_lease
 from autotuner.results.files import ResultPaths, write_text
 from autotuner.results.load import load_results
