@@ -46,6 +46,7 @@ class Dispatcher:
         for id_, seconds in past.seconds.items():
             self._times.see(by_id[id_], seconds)
         self._wanted_host: dict[str, str] = {}
+        self._retried: set[str] = set()
         self._waiting = Waiting(self._choice_of, self._times.of)
         self._waiting.add(self._in_order(past.to_do))
         self._ordered_with = self._times.renewals
@@ -95,6 +96,12 @@ class Dispatcher:
         if wanted_host is not None:
             self._wanted_host |= {experiment.id: wanted_host for experiment in experiments}
         self._waiting.add(experiments)
+        self._changed = True
+
+    def retry(self, experiment: Experiment) -> None:
+        """Let it wait once more, before the others: what begins anew ends last."""
+        self._retried.add(experiment.id)
+        self._waiting.add_first(experiment)
         self._changed = True
 
     def ended(self, running: Running, now: float, *, completed: bool) -> None:
@@ -161,11 +168,14 @@ class Dispatcher:
         return self._policy.choice(experiment, self._wanted_host.get(experiment.id))
 
     def _in_order(self, experiments: Sequence[Experiment]) -> list[Experiment]:
-        """Longest first, but for the baseline; in plan order where that is asked for."""
+        """The baseline, what is tried again, then the longest first.
+
+        In plan order where that is asked for.
+        """
         if self._plan.spec.order_seed is None:
             return list(experiments)
         ordered = self._times.longest_first(experiments)
-        return sorted(ordered, key=lambda experiment: not experiment.is_baseline)
+        return sorted(ordered, key=lambda e: (not e.is_baseline, e.id not in self._retried))
 
     def _reorder(self) -> None:
         if self._ordered_with != self._times.renewals and not self._policy.study.is_groping:

@@ -254,7 +254,7 @@ class StudyDriver:
             attempt.experiment, outcome, nodes
         )
         if retry:
-            self._dispatcher.add([attempt.experiment])
+            self._dispatcher.retry(attempt.experiment)
         elif isinstance(outcome, Failed):
             self._repeats.close(attempt.experiment)
         if isinstance(outcome, Failed):

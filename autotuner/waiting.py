@@ -61,6 +61,7 @@ class Waiting:
         """Experiment id -> its line, its rank, its expected seconds."""
         self._since_s: dict[Choice, float] = {}
         self._next_rank = 0
+        self._first_rank = 0
 
     def __len__(self) -> int:
         return len(self._where)
@@ -81,6 +82,16 @@ class Waiting:
             self._where[experiment.id] = (choice, self._next_rank, expected_s)
             self._next_rank += 1
 
+    def add_first(self, experiment: Experiment) -> None:
+        """Before those that wait already."""
+        choice, expected_s = self._choice(experiment), self._expected_s(experiment)
+        line = self._lines.setdefault(choice, _Line())
+        self._first_rank -= 1
+        line.experiments.insert(0, experiment)
+        line.ranks.insert(0, self._first_rank)
+        line.work_s += expected_s
+        self._where[experiment.id] = (choice, self._first_rank, expected_s)
+
     def remove(self, experiment: Experiment) -> None:
         """Take it out: it starts."""
         choice, rank, expected_s = self._where.pop(experiment.id)
@@ -96,7 +107,7 @@ class Waiting:
         """Start them in this order; they are those that wait."""
         self._lines.clear()
         self._where.clear()
-        self._next_rank = 0
+        self._next_rank = self._first_rank = 0
         self.add(experiments)
 
     @property

@@ -75,14 +75,16 @@ def _taken_by(slots: Sequence[Slot]) -> NodeUse:
 
 def fits(footprint: Footprint, node: Node, use: NodeUse) -> bool:
     """Whether the node has room for the footprint's share of one node."""
-    if use.exclusive or (footprint.exclusive and use.attempts):
+    # The likeliest reason first: this is asked a thousand times a round.
+    if footprint.reserved_gpus > node.gpus - use.gpus or use.exclusive:
         return False
-    return (
-        footprint.reserved_gpus <= node.gpus - use.gpus
-        and footprint.cpus.reserve <= node.cpus - use.cpus
-        and (footprint.quota is None or footprint.quota_share <= use.quota_left(footprint, node))
-        and footprint.allows(node.gpu_model)
-    )
+    if footprint.cpus.reserve > node.cpus - use.cpus:
+        return False
+    if use.attempts and footprint.exclusive:
+        return False
+    if footprint.quota is not None and footprint.quota_share > use.quota_left(footprint, node):
+        return False
+    return footprint.gpu_type is None or footprint.allows(node.gpu_model)
 
 
 def slot_of(footprint: Footprint, node: Node, *others: Node) -> Slot:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autotuner.execution.base import Node, Slot
@@ -130,6 +130,9 @@ class _Round:
         self._use = use_of(nodes, (*(one.slot for one in held), *others))
         self._reserves: dict[str, _Reserve] = {}
         self._drained_before = drained_before
+        self._ends: dict[str, list[Held]] = defaultdict(list)
+        self._ends_noted = 0
+        """Of what is chosen, so many are among the ends."""
         gpus = sum(node.gpus for node in nodes)
         self._capacity = gpus if most_gpus is None else min(gpus, most_gpus)
         self._budget = GpuBudget(most_gpus, held)
@@ -170,7 +173,7 @@ class _Round:
         wanted -= sum(count for kind, count in self._kinds.items() if kind.goes_over_to(need))
         if wanted <= 0:
             return
-        ends = self._ends_by_node()
+        ends = self._known_ends()
         able = [
             (_free_in_s(need, node, ends[node.id]), node) for node in able_nodes(need, group.nodes)
         ]
@@ -191,16 +194,20 @@ class _Round:
             self._reserves[node.id] = _Reserve(before.use.plus(slot), min(before.lent_s, lent_s))
             self.drained.add(node.id)
 
-    def _ends_by_node(self) -> dict[str, list[Held]]:
+    def _known_ends(self) -> Mapping[str, Sequence[Held]]:
         """Node id -> what is held of it, what ends first first."""
-        ends: dict[str, list[Held]] = defaultdict(list)
-        for one in sorted(self._held, key=lambda one: one.left_s):
-            for node in one.slot.nodes:
-                ends[node.id].append(one)
-        for slot in (*(slot for _, slot in self.chosen), *self._others):
-            for node in slot.nodes:
-                ends[node.id].append(Held(slot, math.inf))
-        return ends
+        if not self._ends:
+            of_others = [Held(slot, math.inf) for slot in self._others]
+            for one in (*sorted(self._held, key=lambda one: one.left_s), *of_others):
+                self._note_end(one)
+        for _, slot in self.chosen[self._ends_noted :]:
+            self._note_end(Held(slot, math.inf))
+        self._ends_noted = len(self.chosen)
+        return self._ends
+
+    def _note_end(self, one: Held) -> None:
+        for node in one.slot.nodes:
+            self._ends[node.id].append(one)
 
     def _has_room(self, group: Group, node: Node) -> bool:
         use = self._use.get(node.id, NodeUse())

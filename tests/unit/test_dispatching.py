@@ -160,9 +160,21 @@ def test_what_failed_on_a_node_waits_for_another_one():
     desk.start(0.0)
     (id_, first), *_ = desk.running.items()
     failed = Failed(FailureKind.SERVER_CRASHED, Phase.LOAD, "it broke")
-    desk.dispatcher.add([desk.end(id_, 1.0, failed)])
+    desk.dispatcher.retry(desk.end(id_, 1.0, failed))
     desk.start(1.0)
     assert desk.running[id_].slot.node != first.slot.node
+
+
+def test_what_is_tried_again_starts_before_the_rest_also_when_the_order_is_renewed():
+    planned = study(8, 8, 8, order_seed=0)
+    desk = Desk(planned, Cluster((A, B)))
+    desk.start(0.0)
+    first, second = desk.running
+    failed = Failed(FailureKind.SERVER_CRASHED, Phase.LOAD, "it broke")
+    desk.end(second, 5.0)
+    desk.dispatcher.retry(desk.end(first, 5.0, failed))
+    desk.start(5.0)
+    assert first in desk.running
 
 
 def test_where_it_should_go_it_goes():

@@ -57,6 +57,17 @@ def test_who_comes_later_stands_behind():
     assert [e.id for e in waiting] == ["e2", "e3", "e1"]
 
 
+def test_who_is_tried_again_stands_before_the_others():
+    waiting = line_up(E1, E2)
+    waiting.remove(E1)
+    waiting.add_first(E1)
+    waiting.add_first(E3)
+    assert [e.id for e in waiting] == ["e3", "e1", "e2"]
+    assert [e.id for e in groups(waiting)[1].experiments] == ["e3", "e1", "e2"]
+    waiting.remove(E1)
+    assert [e.id for e in waiting] == ["e3", "e2"]
+
+
 def test_an_order_given_later_replaces_the_first():
     waiting = line_up(E1, WIDE, E2)
     waiting.reorder([E2, E1, WIDE])
