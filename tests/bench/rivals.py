@@ -136,7 +136,8 @@ RIVALS: dict[str, type[Rival]] = {
 class Record:
     """What came of a rival's run."""
 
-    makespan_s: float = 0.0
+    ends_s: list[float] = field(default_factory=list)
+    """Of attempts, in order."""
     started_s: dict[int, list[float]] = field(default_factory=dict)
     """Width -> when its attempts began."""
     rounds_s: list[float] = field(default_factory=list)
@@ -180,4 +181,4 @@ def run_rival(
             rival.put(index, task.gpus)
         else:
             record.completed[index] += 1
-        record.makespan_s = max(record.makespan_s, now)
+        record.ends_s.append(now)

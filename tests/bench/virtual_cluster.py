@@ -46,7 +46,8 @@ class VirtualCluster(Executor):
     at: Callable[[float], None] = lambda now: None
     started_s: dict[int, list[float]] = field(default_factory=dict)
     """Width -> when its attempts were submitted."""
-    ended_s: float = 0.0
+    ends_s: list[float] = field(default_factory=list)
+    """Of attempts, in order."""
     busy_gpu_s: float = 0.0
     _due: list[tuple[float, int, str, ExecutorEvent]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=count)
@@ -131,7 +132,7 @@ class VirtualCluster(Executor):
         for node in slot.nodes:
             self._free[node.id] += slot.gpus
             self.busy_gpu_s += slot.gpus * (now - since)
-        self.ended_s = max(self.ended_s, now)
+        self.ends_s.append(now)
 
     def stop(self, attempt_id: str, reason: str) -> None:
         raise AssertionError(f"nobody stops {attempt_id}: {reason}")
