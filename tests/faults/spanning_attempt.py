@@ -8,6 +8,7 @@ a driver is: ``python spanning_attempt.py ADDRESS FILE``.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -81,7 +82,8 @@ def main(address: str, orders: Path) -> None:
                 executor.submit(order_of(wanted), Slot(first, 2, 1, others=tuple(others)))
             taken = len(lines)
             for attempt_id, event in executor.poll(0.2):
-                print(json.dumps({"attempt": attempt_id, **told(event)}), flush=True)
+                line = json.dumps({"attempt": attempt_id, **told(event)})
+                os.write(1, f"\n{line}\n".encode())  # at one go, since Ray writes there as well
 
 
 if __name__ == "__main__":

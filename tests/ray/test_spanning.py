@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -52,8 +53,11 @@ class Driver:
         return name
 
     def events(self, name: str) -> list[dict[str, object]]:
-        lines = self.output.read_text(errors="replace").splitlines()
-        events = [json.loads(line) for line in lines if line.startswith('{"attempt"')]
+        events = []
+        for line in self.output.read_text(errors="replace").split("\n"):
+            if line.startswith('{"attempt"'):
+                with contextlib.suppress(ValueError):  # it is being written, or Ray talks into it
+                    events.append(json.loads(line))
         return [event for event in events if str(event["attempt"]).startswith(name)]
 
     def until(self, name: str, key: str) -> dict[str, object]:

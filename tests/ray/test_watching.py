@@ -24,6 +24,9 @@ from autotuner.study_metrics import METRICS
 
 pytestmark = pytest.mark.ray
 
+READY = "*** ready on http://127.0.0.1"
+"""What a simulated server writes once it has come up; a log that is copied may end within it."""
+
 DASHBOARD = Path(__file__).parents[2] / "cluster" / "grafana" / "autotuner.json"
 HIDDEN = "simulated server"
 """A secret that the server says in its log, so that it is known to be there."""
@@ -136,7 +139,7 @@ def log_of(head: Head, name: str) -> str:
 def ready_log(head: Head) -> str | None:
     """Name of the log of a server that has come up."""
     logs = (head.session / "logs").glob("autotuner-*-server.log")
-    return next((path.name for path in logs if "ready" in path.read_text()), None)
+    return next((path.name for path in logs if READY in path.read_text()), None)
 
 
 def host_of(head: Head) -> str:
@@ -214,7 +217,7 @@ def test_a_study_that_has_ended_is_no_longer_shown_as_running(
 
 
 def test_servers_and_load_generators_logs_are_in_rays_log_view(head: Head, seen: Seen) -> None:
-    assert "*** ready on http://127.0.0.1" in seen.live_log
+    assert READY in seen.live_log
     kept = [path.name for path in (head.session / "logs").glob("autotuner-*-server.log")]
     assert len(kept) == 4  # one of each attempt
     for name in kept:
