@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+import scale_load
 from rivals import RIVALS, Record, Task, run_rival
 from scale_load import GPUS_PER_NODE, experiment_seconds, planned
 
@@ -77,12 +78,18 @@ def main() -> None:
     parser.add_argument("--gpus", type=int, default=1000)
     parser.add_argument("--experiments", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--crashes", type=float, default=0.0, help="share of experiments that crash once"
+    )
     parser.add_argument("--quick", action="store_true", help="80 GPUs and 400 experiments")
     parser.add_argument("--folder", type=Path, default=MEMORY if MEMORY.is_dir() else None)
     asked = parser.parse_args()
     gpus, experiments = (80, 400) if asked.quick else (asked.gpus, asked.experiments)
-    if gpus % GPUS_PER_NODE or experiments % 10 or min(gpus, experiments) < 1:
-        parser.error(f"--gpus must be a multiple of {GPUS_PER_NODE}, --experiments one of 10")
+    if gpus % GPUS_PER_NODE or experiments % len(scale_load.MIX) or min(gpus, experiments) < 1:
+        parser.error(
+            f"--gpus must be a multiple of {GPUS_PER_NODE}, --experiments one of {len(scale_load.MIX)}"
+        )
+    scale_load.CRASHED = asked.crashes
     size = Size(experiments, gpus // GPUS_PER_NODE, asked.seed)
     plan = planned(size.experiments, Path("unused"))
     work = Work.of(plan, size.seed)
@@ -130,6 +137,7 @@ def life(
         "experiments": size.experiments,
         "nodes": size.nodes,
         "seed": size.seed,
+        "crashes": scale_load.CRASHED,
         "die_at_s": die_at_s,
         "read": read,
     }

@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import scale_load
 from scale_load import planned
 from virtual_clock import CLOCK  # before any module of the driver
 from virtual_cluster import VirtualCluster
@@ -117,4 +118,5 @@ def quantile(ordered: list[float], share: float) -> float:
 
 if __name__ == "__main__":
     options = json.loads(sys.argv[1])
+    scale_load.CRASHED = options.pop("crashes")
     live(Path(options.pop("folder")), **options)

@@ -24,8 +24,8 @@ __all__ = ["GPUS_PER_NODE", "Course", "course", "experiment_seconds", "planned"]
 GPUS_PER_NODE = 8
 LEVEL_S = 240.0
 CONCURRENCY = (64,)
-MIX = (1, 1, 1, 1, 2, 2, 2, 4, 4, 8)
-"""Tensor-parallel sizes of ten experiments."""
+MIX = (1, 1, 2, 2, 4, 4, 8, 8)
+"""Tensor-parallel sizes of eight experiments."""
 START_S = {1: 55.0, 2: 70.0, 4: 95.0, 8: 150.0}
 """Median seconds of a server start by GPUs: more of them serve larger models."""
 START_SIGMA = 0.35
@@ -35,7 +35,9 @@ GRAPHS_S = 30.0
 STRAGGLERS, STRAGGLER_FACTOR = 0.01, 2.5
 LEVEL_SIGMA = 0.15
 """Of the logarithm of an experiment's speed, beyond what its parameters do to it."""
-OUT_OF_MEMORY, CRASHED = 0.02, 0.005
+OUT_OF_MEMORY = 0.02
+CRASHED = 0.0
+"""Share of the experiments that crash at their first attempt; set by `scale.py --crashes`."""
 ACTOR_S, PREFLIGHT_S, BENCH_BOOT_S, WARMUP_S, STOP_S = 3.0, 1.0, 5.0, 8.0, 4.0
 
 
@@ -97,7 +99,7 @@ def experiment_seconds(experiment: Experiment, seed: int) -> tuple[float, ...]:
 
 
 def planned(experiments: int, folder: Path) -> Plan:
-    """A grid of so many experiments, a multiple of ten, of which each ten have widths `MIX`."""
+    """A grid of so many experiments, a multiple of eight, of which each eight have widths `MIX`."""
     shapes = tuple(
         {"tensor-parallel-size": gpus, "enforce-eager": eager, "enable-prefix-caching": caching}
         for gpus, count in Counter(MIX).items()
