@@ -87,7 +87,8 @@ def main() -> None:
     gpus, experiments = (80, 400) if asked.quick else (asked.gpus, asked.experiments)
     if gpus % GPUS_PER_NODE or experiments % len(scale_load.MIX) or min(gpus, experiments) < 1:
         parser.error(
-            f"--gpus must be a multiple of {GPUS_PER_NODE}, --experiments one of {len(scale_load.MIX)}"
+            f"--gpus must be a multiple of {GPUS_PER_NODE}, and --experiments one of "
+            f"{len(scale_load.MIX)}"
         )
     scale_load.CRASHED = asked.crashes
     size = Size(experiments, gpus // GPUS_PER_NODE, asked.seed)

@@ -16,7 +16,7 @@ from rivals import RIVALS, Record, Rival, Task, run_rival  # noqa: E402
 from scale import Size, Work, audit, life  # noqa: E402
 from scale_load import experiment_seconds, planned  # noqa: E402
 
-SIZE = Size(experiments=20, nodes=3, seed=1)
+SIZE = Size(experiments=24, nodes=3, seed=1)
 MEASURES = {"makespan_ratio", "placement_p99_ms", "driver_rss_mb", "lost", "doubled"}
 
 
@@ -25,7 +25,7 @@ def started(rival: Rival) -> list[tuple[int, int]]:
 
 
 def test_the_last_line_has_all_measures_of_ours_and_of_each_rival(tmp_path):
-    options = ["--gpus", "24", "--experiments", "60", "--folder", str(tmp_path)]
+    options = ["--gpus", "24", "--experiments", "64", "--folder", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, str(BENCH / "scale.py"), *options], capture_output=True, text=True
     )
@@ -130,6 +130,6 @@ def test_a_killed_rival_begins_anew():
 
 
 def test_every_attempt_takes_the_time_that_is_drawn_for_it():
-    experiment = planned(10, Path("unused")).experiments[0]
+    experiment = planned(8, Path("unused")).experiments[0]
     assert experiment_seconds(experiment, 1) == experiment_seconds(experiment, 1)
     assert experiment_seconds(experiment, 1) != experiment_seconds(experiment, 2)
