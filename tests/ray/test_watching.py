@@ -31,7 +31,8 @@ DASHBOARD = Path(__file__).parents[2] / "cluster" / "grafana" / "autotuner.json"
 HIDDEN = "simulated server"
 """A secret that the server says in its log, so that it is known to be there."""
 
-# The last two have no server that starts: failures for one panel.
+# One after the other, so that what the first has shown is read before the last has ended. The last
+# two have no server that starts: failures for one panel.
 STUDY = f"""
 study: watched
 engine: {{name: sim, flags: {{time-scale: 0.5}}, environment: {{HF_TOKEN: {HIDDEN}}}}}
@@ -45,7 +46,7 @@ objective: {{name: maximize_throughput, at: {{concurrency: 4}}}}
 baseline: false
 finalist_servers: 1
 order: plan
-resources: {{gpus: 1, cpus: 1}}
+resources: {{gpus: 1, cpus: 2}}
 bench: closed-loop
 output: out
 """
