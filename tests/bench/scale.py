@@ -79,18 +79,24 @@ def main() -> None:
     parser.add_argument("--experiments", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
+        "--mix",
+        type=lambda text: tuple(map(int, text.split(","))),
+        default=scale_load.MIX,
+        help="widths, each as often as it is named, at most four times",
+    )
+    parser.add_argument(
         "--crashes", type=float, default=0.0, help="share of experiments that crash once"
     )
     parser.add_argument("--quick", action="store_true", help="80 GPUs and 400 experiments")
     parser.add_argument("--folder", type=Path, default=MEMORY if MEMORY.is_dir() else None)
     asked = parser.parse_args()
     gpus, experiments = (80, 400) if asked.quick else (asked.gpus, asked.experiments)
+    scale_load.CRASHED, scale_load.MIX = asked.crashes, asked.mix
     if gpus % GPUS_PER_NODE or experiments % len(scale_load.MIX) or min(gpus, experiments) < 1:
         parser.error(
             f"--gpus must be a multiple of {GPUS_PER_NODE}, and --experiments one of "
             f"{len(scale_load.MIX)}"
         )
-    scale_load.CRASHED = asked.crashes
     size = Size(experiments, gpus // GPUS_PER_NODE, asked.seed)
     plan = planned(size.experiments, Path("unused"))
     work = Work.of(plan, size.seed)
@@ -139,6 +145,7 @@ def life(
         "nodes": size.nodes,
         "seed": size.seed,
         "crashes": scale_load.CRASHED,
+        "mix": scale_load.MIX,
         "die_at_s": die_at_s,
         "read": read,
     }

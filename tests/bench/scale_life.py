@@ -118,5 +118,5 @@ def quantile(ordered: list[float], share: float) -> float:
 
 if __name__ == "__main__":
     options = json.loads(sys.argv[1])
-    scale_load.CRASHED = options.pop("crashes")
+    scale_load.CRASHED, scale_load.MIX = options.pop("crashes"), options.pop("mix")
     live(Path(options.pop("folder")), **options)

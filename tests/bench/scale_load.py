@@ -25,7 +25,7 @@ GPUS_PER_NODE = 8
 LEVEL_S = 240.0
 CONCURRENCY = (64,)
 MIX = (1, 1, 2, 2, 4, 4, 8, 8)
-"""Tensor-parallel sizes of eight experiments."""
+"""Tensor-parallel sizes of as many experiments; `scale.py --mix` sets others."""
 START_S = {1: 55.0, 2: 70.0, 4: 95.0, 8: 150.0}
 """Median seconds of a server start by GPUs: more of them serve larger models."""
 START_SIGMA = 0.35
@@ -99,7 +99,7 @@ def experiment_seconds(experiment: Experiment, seed: int) -> tuple[float, ...]:
 
 
 def planned(experiments: int, folder: Path) -> Plan:
-    """A grid of so many experiments, a multiple of eight, of which each eight have widths `MIX`."""
+    """A grid of so many experiments, of which each eight, by default, have the widths `MIX`."""
     shapes = tuple(
         {"tensor-parallel-size": gpus, "enforce-eager": eager, "enable-prefix-caching": caching}
         for gpus, count in Counter(MIX).items()
