@@ -74,23 +74,25 @@ class Waiting:
     def add(self, experiments: Iterable[Experiment]) -> None:
         """Behind those that wait already."""
         for experiment in experiments:
-            choice, expected_s = self._choice(experiment), self._expected_s(experiment)
-            line = self._lines.setdefault(choice, _Line())
+            line = self._line_of(experiment, self._next_rank)
             line.experiments.append(experiment)
             line.ranks.append(self._next_rank)
-            line.work_s += expected_s
-            self._where[experiment.id] = (choice, self._next_rank, expected_s)
             self._next_rank += 1
 
     def add_first(self, experiment: Experiment) -> None:
         """Before those that wait already."""
-        choice, expected_s = self._choice(experiment), self._expected_s(experiment)
-        line = self._lines.setdefault(choice, _Line())
         self._first_rank -= 1
+        line = self._line_of(experiment, self._first_rank)
         line.experiments.insert(0, experiment)
         line.ranks.insert(0, self._first_rank)
+
+    def _line_of(self, experiment: Experiment, rank: int) -> _Line:
+        """The line that it is to stand in, its work counted already."""
+        choice, expected_s = self._choice(experiment), self._expected_s(experiment)
+        self._where[experiment.id] = (choice, rank, expected_s)
+        line = self._lines.setdefault(choice, _Line())
         line.work_s += expected_s
-        self._where[experiment.id] = (choice, self._first_rank, expected_s)
+        return line
 
     def remove(self, experiment: Experiment) -> None:
         """Take it out: it starts."""
