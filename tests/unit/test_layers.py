@@ -18,6 +18,7 @@ LAYERS = (
     ("supervision",),
     ("kubernetes_api",),
     ("engines", "launchers", "bench"),
+    ("search",),
     ("planning", "node"),
     ("execution",),
     (

@@ -1,0 +1,1 @@
+"""What a configuration may do, before it is measured."""
