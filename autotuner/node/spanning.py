@@ -194,16 +194,14 @@ class SpanningServer(Server):
         if self.exit is None:
             return self._own.fault
         self._settle()
-        if not (ended := self._ended):
-            return self._own.fault
-        first = ended[0]
-        self.blamed = first.number if self._is_first(first) else 0
-        told = [rank.name_and_end for rank in ended]
+        ends = [LaunchFault(_kind_of_end(rank), rank.name_and_end) for rank in self._ended]
+        first = self._ended[0] if ends and self._is_first(self._ended[0]) else None
+        self.blamed = 0 if first is None else first.number
         if (own := self._own.exit) is not None:
-            said = f"rank 0 on {self._host} ended ({own})"
-            told.insert(1 if self._is_first(first) else 0, said)
-        kind = FailureKind.SERVER_CRASHED if first.lost is None else first.lost.kind
-        return LaunchFault(kind, "; then ".join(told))
+            said = f"rank 0 on {self._host} ended by itself ({own})"
+            place = 0 if first is None else 1
+            ends.insert(place, LaunchFault(FailureKind.SERVER_CRASHED, said))
+        return LaunchFault(ends[0].kind, "; then ".join(end.message for end in ends))
 
     def log_tail(self, max_bytes: int = 64_000) -> str:
         """The ends of the logs of all ranks that can be heard, the first that ended last."""
@@ -237,11 +235,19 @@ class SpanningServer(Server):
     def _settle(self) -> None:
         """Wait until every rank has ended, or has answered well after the first end."""
         since = self._ended_since = self._ended_since or time.monotonic()
-        while self._stopped is None and not all(
-            rank.ended_at < float("inf") or rank.answered_at > since + _SETTLE_S
-            for rank in self._ranks
+        while self._stopped is None and not (
+            # Rank 0 may have ended first, and its tree be cleared a little longer than another's.
+            (self._own.exit is not None or time.monotonic() > since + _SETTLE_S)
+            and all(
+                rank.ended_at < float("inf") or rank.answered_at > since + _SETTLE_S
+                for rank in self._ranks
+            )
         ):
             time.sleep(_LOOK_S)
+
+
+def _kind_of_end(rank: Watched) -> FailureKind:
+    return FailureKind.SERVER_CRASHED if rank.lost is None else rank.lost.kind
 
 
 def _tail_of(rank: Watched) -> str:

@@ -102,7 +102,7 @@ def test_of_several_the_first_is_named_first_and_its_log_is_last(ranks, wait_unt
     ranks.own.exit = ended(1)
     first, second, third = ranks.server.fault.message.split("; then ")
     assert first == "rank 2 on node3 ended by itself (killed by signal 11)"
-    assert second == "rank 0 on node1 ended (exit status 1)"
+    assert second == "rank 0 on node1 ended by itself (exit status 1)"
     assert third.startswith("rank 1 on node2 ended")
     log = ranks.server.log_tail()
     assert log.index("rank 0") < log.index("node2") < log.index("log of node3")
@@ -117,10 +117,32 @@ def test_rank_0_that_ended_first_takes_the_blame(ranks):
     assert ranks.server.blamed == 0
 
 
-def test_rank_0_that_alone_has_ended_has_its_log_read_as_any_server_s(ranks):
+def test_rank_0_is_named_also_where_no_other_has_ended_yet(ranks):
+    """Whether the others' ends are seen in time must not decide what is said of the first."""
     ranks.own.exit = ended(1)
-    assert ranks.server.fault is None
+    assert ranks.server.fault.message == "rank 0 on node1 ended by itself (exit status 1)"
+    assert ranks.server.fault.kind is FailureKind.SERVER_CRASHED
     assert ranks.server.exit.returncode == 1
+    assert ranks.server.blamed == 0
+
+
+def test_rank_0_is_heard_before_another_that_ended_after_it_is_blamed(ranks, wait_until):
+    """Its tree may be cleared for longer than another's, which is why it is told of later."""
+
+    class Clearing(Own):
+        asked = 0
+
+        @property
+        def exit(self):
+            Clearing.asked += 1
+            return ended(139, ago_s=60.0) if Clearing.asked > 4 else None
+
+    ranks.server._own = Clearing()
+    ranks.others[0].says = RankState(ended(1), ended_s_ago=1.0)
+    assert wait_until(lambda: ranks.server._ended)
+    first, _ = ranks.server.fault.message.split("; then ")
+    assert first == "rank 0 on node1 ended by itself (exit status 139)"
+    assert ranks.server.blamed == 0
 
 
 def test_a_lost_node_is_the_cause_however_late_it_is_noticed(ranks):
