@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from autotuner.planning import Plan
 from autotuner.results.experiments import experiment_row
-from autotuner.results.levels import not_measured
+from autotuner.results.level_rows import not_measured
 from autotuner.results.store import ResultStore
 from autotuner.running import Running
 from autotuner.spec.experiment import Attempt, Cancelled, Failed, Outcome

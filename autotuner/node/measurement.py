@@ -136,6 +136,7 @@ class Measurement:
         self.facts["engine_version"] = None
         version = threading.Thread(target=self._ask_version, args=(server,), daemon=True)
         version.start()
+        _rows_maker()  # its import has time now
         target = wait_until_ready(
             server,
             self.prepared.target,
@@ -178,6 +179,7 @@ class Measurement:
     ) -> Iterator[LevelMeasured]:
         self.phase = Phase.LOAD
         context = self._watched(self.prepared.load_context(target.url), server)
+        rows_of = _rows_maker()
         started, load_s = time.monotonic(), 0.0
         try:
             for workload in self.order.workloads:
@@ -186,7 +188,7 @@ class Measurement:
                 booted = None  # it was for the first workload
                 with closing(loading) as loads:
                     for load in loads:
-                        result = self.prepared.result(load)
+                        result = rows_of(self.prepared, load)
                         duration_s = result.summary.get("duration_s")
                         load_s += duration_s if isinstance(duration_s, float) else 0.0
                         yield LevelMeasured(result)
@@ -236,3 +238,14 @@ class Measurement:
             yield
         finally:
             self.facts[f"seconds_{phase.value}"] = time.monotonic() - started
+
+
+def _rows_maker() -> Callable[[Preparation, LevelLoad], LevelResult]:
+    """What makes rows of a load.
+
+    It brings pyarrow, which takes longer to import than all else that comes before the server's
+    start, while the devices are idle.
+    """
+    from autotuner.node.masked_rows import masked_rows
+
+    return masked_rows

@@ -6,18 +6,17 @@ import os
 import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import psutil
 
-from autotuner.bench.base import LevelLoad, LoadContext, Target
+from autotuner.bench.base import LoadContext, Target
 from autotuner.engines.base import Engine, Rank
 from autotuner.engines.registry import load_engine
 from autotuner.launchers.base import LaunchRequest
 from autotuner.node.compile_cache import CompileCache
 from autotuner.node.events import AttemptOrder
-from autotuner.results.levels import LevelResult, RequestRecord, level_result
 from autotuner.spec.server import ServerConfig
 from autotuner.supervision.environment import (
     LEASE_VARIABLE,
@@ -125,28 +124,6 @@ class Preparation:
             backend=self.engine.bench_backend,
             api_key=None if variable is None else config.environment.get(variable),
         )
-
-    def result(self, load: LevelLoad) -> LevelResult:
-        """The rows of a level that was loaded, secrets masked."""
-        experiment = self.order.attempt.experiment
-        (workload,) = (w for w in experiment.workloads if w.name == load.level.workload)
-        return level_result(
-            load.level,
-            [self._masked(record) for record in load.records],
-            attempt=self.order.attempt,
-            started_at=load.started_at,
-            gpus=experiment.footprint.gpus,
-            failure=mask_secrets(load.failure, self.secrets) if load.failure else None,
-            max_error_rate=workload.max_error_rate,
-            simulated=self.engine.simulated,
-            client_cpu_s=load.client_cpu_s,
-            duration_s=load.duration_s,
-        )
-
-    def _masked(self, record: RequestRecord) -> RequestRecord:
-        if not record.error_message:
-            return record
-        return replace(record, error_message=mask_secrets(record.error_message, self.secrets))
 
 
 def prepare(

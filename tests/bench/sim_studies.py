@@ -30,7 +30,8 @@ from autotuner.execution.base import Executor, ExecutorEvent, Node, NodeAnswer, 
 from autotuner.node.events import AttemptEnded, AttemptOrder, LevelMeasured, PhaseStarted
 from autotuner.planning import Plan, plan
 from autotuner.results.confidence.verdict import VerdictKind
-from autotuner.results.levels import LevelResult, RequestRecord, RequestStatus, level_result
+from autotuner.results.level_rows import level_result
+from autotuner.results.levels import LevelResult, RequestRecord, RequestStatus
 from autotuner.results.load import StudyResults, load_results
 from autotuner.results.store import ResultStore
 from autotuner.resume import past_of

@@ -22,7 +22,8 @@ from autotuner.execution.base import (
     Slot,
 )
 from autotuner.node.events import AttemptEnded, AttemptOrder, LevelMeasured, PhaseStarted
-from autotuner.results.levels import LevelResult, RequestRecord, RequestStatus, level_result
+from autotuner.results.level_rows import level_result
+from autotuner.results.levels import LevelResult, RequestRecord, RequestStatus
 from autotuner.spec.experiment import Attempt, Completed, FailureKind, Phase
 from autotuner.spec.workload import Level
 

@@ -11,7 +11,8 @@ from autotuner.bench.base import Target
 from autotuner.bench.genai_bench import find_executable
 from autotuner.node import liveness
 from autotuner.node.experiment import run_attempt
-from autotuner.results.levels import LevelStatus, RequestStatus, level_result
+from autotuner.results.level_rows import level_result
+from autotuner.results.levels import LevelStatus, RequestStatus
 from autotuner.spec.experiment import Attempt, Experiment, FailureKind, Phase, Timeouts
 from autotuner.spec.server import Footprint, Model, ServerConfig
 from autotuner.spec.study import BenchConfig

@@ -18,7 +18,8 @@ import pytest
 import autotuner
 from autotuner.bench.base import Target
 from autotuner.node.logs import collect_logs
-from autotuner.results.levels import LevelStatus, RequestStatus, level_result
+from autotuner.results.level_rows import level_result
+from autotuner.results.levels import LevelStatus, RequestStatus
 from autotuner.spec.experiment import Attempt, Experiment
 from autotuner.spec.server import Footprint, Model, ServerConfig
 from autotuner.spec.workload import Dataset, StopRule, Workload

@@ -10,7 +10,8 @@ import pytest
 
 from autotuner.bench.base import Target
 from autotuner.bench.registry import load_generator
-from autotuner.results.levels import RequestStatus, level_result
+from autotuner.results.level_rows import level_result
+from autotuner.results.levels import RequestStatus
 from autotuner.spec.experiment import Attempt, Experiment
 from autotuner.spec.names import LOAD_GENERATORS
 from autotuner.spec.server import Footprint, Model, ServerConfig

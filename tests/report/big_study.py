@@ -20,7 +20,8 @@ from pathlib import Path
 
 from autotuner.results.experiments import experiment_row
 from autotuner.results.goodput import with_goodput
-from autotuner.results.levels import RequestRecord, RequestStatus, level_result, not_measured
+from autotuner.results.level_rows import level_result, not_measured
+from autotuner.results.levels import RequestRecord, RequestStatus
 from autotuner.results.store import ResultStore
 from autotuner.results.study_record import StudyRecord
 from autotuner.spec.experiment import (

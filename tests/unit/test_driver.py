@@ -25,7 +25,8 @@ from autotuner.progress import (
     StudyEnded,
     StudyStarted,
 )
-from autotuner.results.levels import RequestRecord, RequestStatus, level_result
+from autotuner.results.level_rows import level_result
+from autotuner.results.levels import RequestRecord, RequestStatus
 from autotuner.results.load import load_results
 from autotuner.results.schema import GPU_TIME_SHARES
 from autotuner.results.store import ResultStore

@@ -12,7 +12,8 @@ from autotuner.node.events import AttemptEnded, LevelMeasured, PhaseStarted
 from autotuner.planning import plan
 from autotuner.progress import RoundStarted
 from autotuner.results.confidence.verdict import VerdictKind
-from autotuner.results.levels import RequestRecord, RequestStatus, level_result
+from autotuner.results.level_rows import level_result
+from autotuner.results.levels import RequestRecord, RequestStatus
 from autotuner.results.load import load_results
 from autotuner.results.store import ResultStore
 from autotuner.resume import past_of

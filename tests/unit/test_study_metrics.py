@@ -16,13 +16,8 @@ from autotuner.progress import (
     StudyEnded,
     StudyStarted,
 )
-from autotuner.results.levels import (
-    LevelStatus,
-    RequestRecord,
-    RequestStatus,
-    level_result,
-    not_measured,
-)
+from autotuner.results.level_rows import level_result, not_measured
+from autotuner.results.levels import LevelStatus, RequestRecord, RequestStatus
 from autotuner.spec.experiment import (
     Attempt,
     Cancelled,

@@ -11,7 +11,8 @@ import pytest
 
 from autotuner.cli.main import main
 from autotuner.results.experiments import experiment_row
-from autotuner.results.levels import RequestRecord, RequestStatus, level_result
+from autotuner.results.level_rows import level_result
+from autotuner.results.levels import RequestRecord, RequestStatus
 from autotuner.results.store import ResultStore
 from autotuner.results.study_record import ExpectedExperiment, StudyRecord
 from autotuner.spec.experiment import Attempt, Completed, Experiment, Failed, FailureKind, Phase

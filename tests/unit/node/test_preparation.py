@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from autotuner.bench.base import LevelLoad
 from autotuner.node.preparation import prepare
-from autotuner.results.levels import RequestRecord, RequestStatus
 from autotuner.spec.study import BenchConfig, BenchmarkJobSettings
 from autotuner.supervision.lease import Lease
 
@@ -38,31 +36,11 @@ def test_the_engines_key_is_sent_by_clients(make_order, tmp_path):
     assert prepared(make_order, tmp_path).target("http://127.0.0.1:1").api_key is None
 
 
-def test_a_servers_error_message_is_stored_without_secrets(make_order, tmp_path):
-    ready = prepared(make_order, tmp_path)
-    level = ready.order.attempt.experiment.levels[0]
-    failed = RequestRecord(
-        0, RequestStatus.FAILED, 0.0, error_code=401, error_message=f"bad token {SECRET}"
-    )
-    result = ready.result(LevelLoad(level, (failed,), None))
-    assert result.requests["error_message"].to_pylist() == ["bad token ***"]
-    assert SECRET not in str(result.reason)
-
-
 def test_the_load_has_as_many_workers_as_the_study_says(make_order, tmp_path):
     ready = prepared(make_order, tmp_path)
     assert ready.load_context().workers == 0
     order = replace(ready.order, bench=BenchConfig(workers=4))
     assert replace(ready, order=order).load_context().workers == 4
-
-
-def test_what_the_load_cost_is_in_the_levels_row(make_order, tmp_path):
-    ready = prepared(make_order, tmp_path)
-    level = ready.order.attempt.experiment.levels[0]
-    done = RequestRecord(0, RequestStatus.COMPLETED, 0.0, e2e_latency_s=2.0)
-    result = ready.result(LevelLoad(level, (done,), None, client_cpu_s=(1.5, 0.5)))
-    assert result.summary["client_processes"] == 2
-    assert result.summary["client_cpu_share"] == 0.75
 
 
 def test_the_command_that_is_recorded_names_this_attempts_server(make_order, tmp_path):
@@ -100,15 +78,6 @@ def test_a_load_generator_outside_of_the_node_knows_the_attempt_and_its_server(
     assert (context.benchmark_job, context.lease) == (job, ready.lease)
     server = ready.order.attempt.experiment
     assert (context.launch, context.gpus) == (server.server.launch, server.footprint.gpus)
-
-
-def test_a_level_without_times_is_as_long_as_the_load_generator_tells(make_order, tmp_path):
-    ready = prepared(make_order, tmp_path)
-    level = ready.order.attempt.experiment.levels[0]
-    done = RequestRecord(0, RequestStatus.COMPLETED, None, e2e_latency_s=2.0, output_tokens=8)
-    result = ready.result(LevelLoad(level, (done,), None, duration_s=4.0))
-    assert result.summary["output_throughput_tok_s"] == 2.0
-    assert result.summary["requests_cut"] is None
 
 
 OF_RANKS = ("GLOO_SOCKET_IFNAME", "VLLM_HOST_IP")

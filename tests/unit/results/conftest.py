@@ -11,7 +11,8 @@ from s3_store.server import Bucket, serve
 
 from autotuner.results import stop_request, uploads, writer_lease
 from autotuner.results.experiments import experiment_row
-from autotuner.results.levels import LevelResult, RequestRecord, RequestStatus, level_result
+from autotuner.results.level_rows import level_result
+from autotuner.results.levels import LevelResult, RequestRecord, RequestStatus
 from autotuner.results.parameter_columns import parameter_columns
 from autotuner.results.store import ResultStore
 from autotuner.results.study_record import ExpectedExperiment, StudyRecord

@@ -14,7 +14,8 @@ from autotuner.cli.main import main
 from autotuner.results.comparison import Comparison, WinnerChange, compare_studies
 from autotuner.results.confidence.two_samples import Change
 from autotuner.results.experiments import experiment_row
-from autotuner.results.levels import RequestRecord, RequestStatus, level_result
+from autotuner.results.level_rows import level_result
+from autotuner.results.levels import RequestRecord, RequestStatus
 from autotuner.results.load import load_results
 from autotuner.results.store import ResultStore
 from autotuner.results.study_record import ExpectedExperiment, StudyRecord

@@ -5,13 +5,8 @@ from dataclasses import replace
 import pytest
 
 from autotuner.results.goodput import slos_text, tokens_per_usd, with_goodput
-from autotuner.results.levels import (
-    LevelResult,
-    RequestRecord,
-    RequestStatus,
-    level_result,
-    not_measured,
-)
+from autotuner.results.level_rows import level_result, not_measured
+from autotuner.results.levels import LevelResult, RequestRecord, RequestStatus
 from autotuner.results.schema import LEVELS, table_of
 from autotuner.spec.experiment import Attempt
 from autotuner.spec.judging import Judging, RequestSlo

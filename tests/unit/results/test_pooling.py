@@ -8,13 +8,8 @@ import pyarrow as pa
 import pytest
 
 from autotuner.results.goodput import with_goodput
-from autotuner.results.levels import (
-    LevelResult,
-    RequestRecord,
-    RequestStatus,
-    level_result,
-    not_measured,
-)
+from autotuner.results.level_rows import level_result, not_measured
+from autotuner.results.levels import LevelResult, RequestRecord, RequestStatus
 from autotuner.results.pooling import POOLED, pool
 from autotuner.spec.experiment import Attempt
 from autotuner.spec.judging import Judging, RequestSlo

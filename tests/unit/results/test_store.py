@@ -13,7 +13,8 @@ import pytest
 from autotuner.errors import OutputError
 from autotuner.results import files
 from autotuner.results.files import read_files, read_tables
-from autotuner.results.levels import LevelResult, not_measured
+from autotuner.results.level_rows import not_measured
+from autotuner.results.levels import LevelResult
 from autotuner.results.schema import (
     ADDED_COLUMNS,
     LEVELS,

@@ -5,15 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from autotuner.results.levels import (
-    LevelResult,
-    LevelStatus,
-    RequestRecord,
-    RequestStatus,
-    level_result,
-    not_measured,
-    tpot_s,
-)
+from autotuner.results.level_rows import level_result, not_measured, tpot_s
+from autotuner.results.levels import LevelResult, LevelStatus, RequestRecord, RequestStatus
 from autotuner.results.schema import LEVELS, REQUESTS, table_of
 from autotuner.spec.experiment import Attempt
 from autotuner.spec.workload import Level
