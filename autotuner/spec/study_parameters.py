@@ -9,6 +9,7 @@ from autotuner.spec.server import Value
 from autotuner.spec.source_lines import Loc, Source, dotted
 from autotuner.spec.study import ENVIRONMENT_PREFIX, Axis
 from autotuner.spec.study_problems import Problems, flow_text, unknown_name
+from autotuner.spec.study_ranges import is_range, read_range
 from autotuner.spec.study_values import (
     flag_name_fault,
     flag_value_fault,
@@ -19,9 +20,18 @@ from autotuner.spec.study_values import (
 __all__ = ["SearchSpace", "canonical", "literal", "read_parameters", "text_of"]
 
 _NO_DICT = (
-    "write a list of values, {type: choice, values: [...]} or {type: tied, values: [{...}, ...]}; "
-    "if the engine wants JSON, write the JSON text in quotes"
+    "write a list of values, {min: ..., max: ...}, {type: choice, values: [...]} or {type: tied, "
+    "values: [{...}, ...]}; if the engine wants JSON, write the JSON text in quotes"
 )
+_TYPES = ("choice", "tied", "range")
+_TYPE_HINTS = {
+    "range": "a range is written {min: 1, max: 1024}, with `step`, `count` or `scale: log`",
+    **dict.fromkeys(
+        ("continuous", "integer", "float", "int", "uniform"),
+        "write {min: ..., max: ...}; whole ends give whole numbers",
+    ),
+    **dict.fromkeys(("loguniform", "log_uniform", "log"), "write {min: ..., max: ..., scale: log}"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,9 @@ class _ParameterReader:
     def axis(self, name: str, spec: object) -> None:
         loc: Loc = ("parameters", name)
         kind, values, values_loc = "choice", spec, loc
+        if isinstance(spec, dict) and is_range(spec):
+            self._range(name, spec, loc)
+            return
         if isinstance(spec, dict):
             unpacked = self._unpack(spec, loc)
             if unpacked is None:
@@ -106,7 +119,7 @@ class _ParameterReader:
                 self._problems.add((*loc, key), unknown_name(key, ("type", "values")))
         kind = spec.get("type", "choice")
         if kind not in ("choice", "tied"):
-            fix = unknown_name(str(kind), ("choice", "tied"), "type")
+            fix = _TYPE_HINTS.get(str(kind)) or unknown_name(str(kind), _TYPES, "type")
             self._problems.add((*loc, "type"), fix)
             return None
         if "values" not in spec:
@@ -125,6 +138,18 @@ class _ParameterReader:
                 points.append(point)
         self.values[name] = tuple(point[name] for point in points)
         self.axes.append(Axis(name, tuple(points)))
+
+    def _range(self, name: str, spec: Mapping[str, object], loc: Loc) -> None:
+        self._claim(name, loc)
+        values = read_range(spec, self._problems, loc)
+        self.values[name] = values
+        for value in values or ():
+            fix = parallel_size_fault(name, value, self._engine)
+            if fix is not None:
+                self._problems.add(loc, f"{value} is among the values; {fix}")
+                return
+        if values is not None:
+            self.axes.append(Axis(name, tuple({name: value} for value in values)))
 
     def _tied(self, name: str, values: list[object], loc: Loc) -> None:
         seen: dict[str, int] = {}

@@ -7,16 +7,18 @@ from collections.abc import Mapping, Sequence
 
 from autotuner.spec.seed_task import parallelism, quantization
 from autotuner.spec.seed_task.notes import Notes
-from autotuner.spec.server import Value
+from autotuner.spec.server import Value, is_number
 from autotuner.spec.source_lines import Loc
 from autotuner.spec.study import Axis
 from autotuner.spec.study_parameters import canonical, read_parameters
 from autotuner.spec.study_problems import flow_text, unknown_name
+from autotuner.spec.study_ranges import Range, range_values
 
 __all__ = ["combinations", "parallel_sizes", "read_axes"]
 
 _CHOICES = ("choice", "categorical")
 _RANGES = ("continuous", "integer")
+_RANGE_KEYS = ("type", "low", "high", "log")
 
 # Names of the first autotuner's own -> the engine's flag.
 _RENAMED: Mapping[str, Mapping[str, str]] = {
@@ -123,18 +125,49 @@ def _prepared(name: str, spec: object, notes: Notes) -> object:
         return spec if spec is not None else [None]
     kind = spec.get("type", _CHOICES[0])
     if kind in _RANGES:
-        ends = [spec[end] for end in ("low", "high") if spec.get(end) is not None]
-        fix = (
-            "a range cannot be measured whole; write the values to try as a list: "
-            f"{flow_text(ends or [1, 2])}, with those between that matter"
-        )
-        notes.problems.add(loc, fix)
-        return None
+        return _range(spec, loc, notes)
     if kind not in _CHOICES:
         fix = unknown_name(str(kind), (*_CHOICES, *_RANGES), "type")
         notes.problems.add((*loc, "type"), fix)
         return None
     return {**spec, "type": "choice"}
+
+
+def _range(spec: Mapping[str, object], loc: Loc, notes: Notes) -> object:
+    """A range as a study file writes its values; None where it has problems, which are noted."""
+    for key in spec:
+        if key not in _RANGE_KEYS:
+            notes.problems.add((*loc, key), unknown_name(str(key), _RANGE_KEYS))
+    low, high = (_end(spec, key, loc, notes) for key in ("low", "high"))
+    if low is None or high is None:
+        return None
+    if low >= high:
+        notes.problems.add((*loc, "high"), f"this must be above `low`, which is {low:g}")
+        return None
+    log = spec.get("log") is True
+    if log and low <= 0:
+        fix = "a log scale has no zero and nothing below; write a number above 0"
+        notes.problems.add((*loc, "low"), fix)
+        return None
+    values = range_values(Range(low, high, log=log))
+    if spec["type"] == "continuous":
+        values = tuple(map(float, values))
+    notes.warn(
+        loc,
+        f"a range is tried at {len(values)} values, from {values[0]:g} to {values[-1]:g}: "
+        f"{flow_text(values)}; write a list for others",
+    )
+    return list(values)
+
+
+def _end(spec: Mapping[str, object], key: str, loc: Loc, notes: Notes) -> int | float | None:
+    value = spec.get(key)
+    whole = spec["type"] == "integer"
+    if is_number(value) and not (whole and value != int(value)):
+        return int(value) if whole else float(value)
+    fix = f"write a{' whole' if whole else ''} number, without quotes: the range's {key} end"
+    notes.problems.add((*loc, key), fix, show=key in spec)
+    return None
 
 
 def _derived(

@@ -34,11 +34,43 @@ def test_true_is_a_bare_flag_and_false_and_null_leave_it_out(task: TaskWriter) -
     assert "the word None" in task.warning("parameters.kv-cache-dtype", **changes)
 
 
-@pytest.mark.parametrize("kind", ["continuous", "integer"])
-def test_ranges_are_refused_with_a_list_to_write(task: TaskWriter, kind: str) -> None:
-    problem = task.problem(parameters={"x": {"type": kind, "low": 1, "high": 9, "log": True}})
-    assert problem.key == "parameters.x"
-    assert "write the values to try as a list: [1, 9]" in problem.fix
+@pytest.mark.parametrize(
+    ("spec", "values"),
+    [
+        ({"type": "integer", "low": 1, "high": 9, "log": True}, [1, 2, 4, 8, 9]),
+        ({"type": "integer", "low": 1, "high": 3}, [1, 2, 3]),
+        ({"type": "integer", "low": 1.0, "high": 3.0, "log": False}, [1, 2, 3]),
+        ({"type": "continuous", "low": 0, "high": 1}, [n / 10 for n in range(11)]),
+    ],
+)
+def test_a_range_is_tried_at_values_which_a_warning_lists(
+    task: TaskWriter, spec: dict[str, Any], values: list[float]
+) -> None:
+    changes = {"parameters": {"x": spec}}
+    (axis,) = task.load(**changes).axes
+    found = [point["x"] for point in axis.points]
+    assert found == values
+    assert list(map(type, found)) == list(map(type, values))
+    assert f"tried at {len(values)} values" in task.warning("parameters.x", **changes)
+
+
+@pytest.mark.parametrize(
+    ("spec", "key", "words"),
+    [
+        ({"type": "integer", "low": 1}, "high", "the range's high end"),
+        ({"type": "integer", "low": 1.5, "high": 3}, "low", "whole number"),
+        ({"type": "continuous", "low": "1", "high": 3}, "low", "without quotes"),
+        ({"type": "continuous", "low": 3, "high": 3}, "high", "above `low`"),
+        ({"type": "continuous", "low": 0, "high": 3, "log": True}, "low", "above 0"),
+        ({"type": "integer", "low": 1, "high": 3, "step": 2}, "step", "unknown key"),
+    ],
+)
+def test_a_wrong_range_is_explained(
+    task: TaskWriter, spec: dict[str, Any], key: str, words: str
+) -> None:
+    problem = task.problem(parameters={"x": spec})
+    assert problem.key == f"parameters.x.{key}"
+    assert words in problem.fix
 
 
 @pytest.mark.parametrize(
