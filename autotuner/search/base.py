@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import ClassVar
 
 from autotuner.results.limits import LevelRow
 from autotuner.search.estimators.base import Estimate
@@ -98,6 +99,10 @@ class Strategy(ABC):
     The same problem, and the same calls, give the same answers: whatever is drawn comes from
     `Searching.seed`.
     """
+
+    tells_expected_gain: ClassVar[bool] = False
+    """Whether it can tell what the next experiment may gain: only then does
+    `StopWhen.expected_gain_below` mean anything to it."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem

@@ -5,6 +5,7 @@ What stands behind a name is known above: each has a registry, which takes its n
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib.metadata import entry_points
 
 __all__ = [
@@ -12,8 +13,13 @@ __all__ = [
     "ENGINE_ENTRY_POINTS",
     "LAUNCHERS",
     "LOAD_GENERATORS",
+    "STRATEGIES",
+    "STRATEGY_ALIASES",
+    "STRATEGY_ENTRY_POINTS",
     "added_engines",
+    "added_strategies",
     "engine_names",
+    "strategy_names",
 ]
 
 ENGINES = ("vllm", "sglang", "custom", "sim")
@@ -21,14 +27,34 @@ ENGINE_ENTRY_POINTS = "autotuner.engines"
 """Entry points ``name = "package.module:Class"`` of this group become engines."""
 LAUNCHERS = ("process", "docker", "kubernetes", "ome")
 LOAD_GENERATORS = ("genai-bench", "closed-loop", "ome-benchmarkjob")
+STRATEGIES = ("grid", "random", "sobol", "tpe", "nsga2", "adaptive")
+STRATEGY_ALIASES = {"bayesian": "tpe"}
+"""Other names of strategies: what files of the first autotuner call them."""
+STRATEGY_ENTRY_POINTS = "autotuner.strategies"
+"""Entry points ``name = "package.module:Class"`` of this group become search strategies."""
 
 
 def added_engines() -> dict[str, str]:
     """Engines of other packages: name -> ``module:Class``. None can take over a name of ours."""
-    points = entry_points(group=ENGINE_ENTRY_POINTS)
-    return {point.name: point.value for point in points if point.name not in ENGINES}
+    return _added(ENGINE_ENTRY_POINTS, ENGINES)
 
 
 def engine_names() -> tuple[str, ...]:
     """All engines on this machine, ours first."""
     return (*ENGINES, *added_engines())
+
+
+def added_strategies() -> dict[str, str]:
+    """Strategies of other packages: name -> ``module:Class``. None can take over one of ours."""
+    return _added(STRATEGY_ENTRY_POINTS, (*STRATEGIES, *STRATEGY_ALIASES))
+
+
+def strategy_names() -> tuple[str, ...]:
+    """All search strategies on this machine, ours first, then their aliases."""
+    return (*STRATEGIES, *STRATEGY_ALIASES, *added_strategies())
+
+
+def _added(group: str, ours: Collection[str]) -> dict[str, str]:
+    return {
+        point.name: point.value for point in entry_points(group=group) if point.name not in ours
+    }

@@ -1,0 +1,80 @@
+"""What all strategies of ours share that choose among candidates one by one."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from autotuner.search.base import Ask, Candidate, Ended, Problem, Strategy, Told
+from autotuner.search.findings import Point, points_of
+from autotuner.search.level_plans import AllLevels, LevelPlan
+from autotuner.search.stopping import NoImprovement
+
+__all__ = ["PoolStrategy"]
+
+
+class PoolStrategy(Strategy):
+    """Asks for every candidate at most once, the baseline first; which comes next is `choose`'s.
+
+    What has ended, in this run or an earlier one, however it ended, is not asked for.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.candidates = {candidate.id: candidate for candidate in problem.candidates}
+        self.left = dict.fromkeys(self.candidates)
+        """Ids that may be asked for, in the order of the plan."""
+        stop = problem.searching.stop_when.no_improvement
+        self._stop = NoImprovement(stop, problem.judging.minimal_effect)
+
+    @abstractmethod
+    def choose(self) -> tuple[str, str]:
+        """Which of `left` comes next, which is not empty, and why, in a few words."""
+
+    def asked(self, candidate: Candidate) -> None:
+        """It has been chosen, and is pending now."""
+
+    def heard(self, candidate: Candidate, told: Told, points: Sequence[Point]) -> None:
+        """An experiment has ended, or another end of it is known.
+
+        Args:
+            points: See `points`; empty where it says nothing of the configuration.
+        """
+
+    def points(self, candidate: Candidate, told: Told) -> tuple[Point, ...]:
+        """What an experiment that has ended says of the configuration."""
+        return points_of(candidate, told, self.problem.judging)
+
+    def levels(self, candidate: Candidate) -> LevelPlan:
+        """Which of its levels are measured."""
+        return AllLevels(candidate.levels)
+
+    def ask(self, most: int) -> Sequence[Ask]:
+        asks: list[Ask] = []
+        while len(asks) < most and self.finished is None:
+            baseline = self.problem.baseline
+            chosen, why = (baseline, "baseline") if baseline in self.left else self.choose()
+            candidate = self.candidates[chosen]
+            del self.left[chosen]
+            asks.append(Ask(chosen, self.levels(candidate), why))
+            self.asked(candidate)
+        return asks
+
+    def tell(self, told: Told) -> None:
+        candidate = self.candidates.get(told.candidate)
+        if candidate is None or told.ended is None:
+            return
+        self.left.pop(candidate.id, None)
+        points = () if told.ended is Ended.LOST else self.points(candidate, told)
+        self._stop.tell(candidate.id, points)
+        self.heard(candidate, told, points)
+
+    @property
+    def finished(self) -> str | None:
+        if not self.left:
+            return f"all {len(self.candidates)} experiments have been asked for"
+        return self._stop.reason
+
+    def expected_experiments(self) -> int | None:
+        some = self.problem.searching.stop_when.no_improvement is not None
+        return None if some else len(self.candidates)
