@@ -63,3 +63,13 @@ class Searching:
     """Of a larger space so many points, drawn evenly, are its candidates."""
     options: Mapping[str, object] = field(default_factory=dict)
     """Of a strategy that a package adds: what it alone knows."""
+
+    @property
+    def measures_everything(self) -> bool:
+        """Whether there is nothing to decide: every level of every experiment is measured."""
+        return (
+            self.strategy == "grid"
+            and self.levels is LevelChoice.ALL
+            and self.budget == Budget()
+            and self.stop_when == StopWhen()
+        )

@@ -11,6 +11,7 @@ from typing import Any
 from autotuner.spec.experiment import Timeouts
 from autotuner.spec.judging import Judging
 from autotuner.spec.launching import LaunchSettings
+from autotuner.spec.searching import Searching
 from autotuner.spec.server import CpuPlan, Model, Value, spelled
 from autotuner.spec.workload import Workload
 
@@ -187,6 +188,8 @@ class StudySpec:
     """So many GPUs, at most, are held at once by all attempts together; None: no limit."""
     baseline: Mapping[str, Value] | None = field(default_factory=dict)
     """The point that all others are compared with; empty: the engine's defaults. None: none."""
+    searching: Searching = field(default_factory=Searching)
+    """Which of the space's experiments are measured, and when that is enough."""
     order_seed: int | None = 0
     """Experiments and levels run in an order drawn with this seed; None: in plan order."""
     warnings: tuple[str, ...] = ()

@@ -27,6 +27,7 @@ from autotuner.spec.study_engine import (
     read_model,
 )
 from autotuner.spec.study_exclusions import read_exclusions
+from autotuner.spec.study_hints import KEY_HINTS
 from autotuner.spec.study_judging import JUDGING_KEYS, read_judging
 from autotuner.spec.study_launch_choice import Choice, choose
 from autotuner.spec.study_launching import (
@@ -40,6 +41,7 @@ from autotuner.spec.study_parameters import SearchSpace, read_parameters
 from autotuner.spec.study_paths import StudyPaths
 from autotuner.spec.study_problems import Problems, unknown_name
 from autotuner.spec.study_schema import CpuSection, ResourcesSection, TimeoutsSection
+from autotuner.spec.study_search import read_search
 from autotuner.spec.study_values import study_name_fault
 from autotuner.spec.study_workloads import read_workloads
 from autotuner.spec.workload import Workload
@@ -58,6 +60,7 @@ _OPTIONAL = (
     *LAUNCHING_KEYS,
     "parameters",
     "exclude",
+    "search",
     *JUDGING_KEYS,
     "repeats",
     "baseline",
@@ -74,42 +77,6 @@ _OPTIONAL = (
 
 _NO_OVERRIDES = Overrides()
 _ORDERS = ("random", "plan")
-_IN_OBJECTIVE = "unknown key here; it belongs under `objective`"
-_HINTS = {
-    "slos": "unknown key; did you mean `slo`?",
-    "slas": "unknown key; did you mean `slo`?",
-    "request_slos": "unknown key; did you mean `goodput`?",
-    **dict.fromkeys(
-        ("price", "cost", "gpu_price", "price_per_gpu_hour", "usd_per_hour"),
-        "unknown key; did you mean `usd_per_gpu_hour`?",
-    ),
-    **dict.fromkeys(
-        ("min_effect", "minimum_effect", "effect", "tolerance"),
-        "unknown key; did you mean `minimal_effect`?",
-    ),
-    **dict.fromkeys(("random_seed", "order_seed"), "unknown key; did you mean `seed`?"),
-    **dict.fromkeys(("shuffle", "randomize"), "unknown key; did you mean `order: random`?"),
-    **dict.fromkeys(
-        ("repeat", "repetitions", "repeats_per_level", "runs"),
-        "unknown key; did you mean `repeats`?",
-    ),
-    **dict.fromkeys(
-        ("finalists", "servers", "confirm"), "unknown key; did you mean `finalist_servers`?"
-    ),
-    **dict.fromkeys(("weights", "over", "at", "statistic", "per_gpu"), _IN_OBJECTIVE),
-    **dict.fromkeys(
-        ("image", "version"), "unknown key here; write `engine: {name: ..., version: 0.11.0}`"
-    ),
-    **dict.fromkeys(("container", "docker_image"), "unknown key; did you mean `docker`?"),
-    **dict.fromkeys(
-        ("k8s", "pod", "namespace", "kubeconfig"),
-        "unknown key here; did you mean `kubernetes: {namespace: ...}`?",
-    ),
-    **dict.fromkeys(
-        ("workers", "num_workers"), "unknown key here; write `bench: {name: ..., workers: 4}`"
-    ),
-}
-"""A wrong key of the top level that people are likely to write -> what to write instead."""
 
 
 def load_study(path: Path, overrides: Overrides = _NO_OVERRIDES) -> StudySpec:
@@ -158,6 +125,13 @@ class _StudyReader:
             "order_seed": self._order_seed(),
             "launcher": launcher,
             "launch": self._launch(choice),
+            "searching": read_search(
+                data.get("search"),
+                problems,
+                paths,
+                seed=self._seed(),
+                objective=judging.objective if judging is not None else None,
+            ),
             "bench": self._bench(launcher, workloads or ()),
             "timeouts": self._timeouts(),
             "max_attempts": self._count("max_attempts", 2, 1, "the first attempt counts"),
@@ -178,7 +152,7 @@ class _StudyReader:
         allowed = (*_REQUIRED, *_OPTIONAL)
         for key in self._problems.source.data:
             if key not in allowed:
-                self._problems.add((key,), _HINTS.get(key) or unknown_name(key, allowed))
+                self._problems.add((key,), KEY_HINTS.get(key) or unknown_name(key, allowed))
         for key, example in _REQUIRED.items():
             if key not in self._data:
                 state = "has no value" if key in self._problems.source.data else "is missing"
@@ -261,14 +235,16 @@ class _StudyReader:
         engine = engine_name(self._problems)
         return read_baseline(self._data.get("baseline"), self._problems, space, engine)
 
+    def _seed(self) -> int:
+        return self._count("seed", 0, 0, "another number gives another random order")
+
     def _order_seed(self) -> int | None:
-        seed = self._count("seed", 0, 0, "another number gives another random order")
         order = self._data.get("order", _ORDERS[0])
         if order not in _ORDERS:
             self._problems.add(("order",), unknown_name(str(order), _ORDERS, "order"))
         if order != "plan":
-            return seed
-        if "seed" in self._data:
+            return self._seed()
+        if "seed" in self._data and "search" not in self._data:
             self._warnings.append("`seed` is not used: with `order: plan` nothing is drawn.")
         return None
 

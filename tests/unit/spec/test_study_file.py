@@ -24,6 +24,7 @@ from autotuner.spec.study_schema import (
     EngineSection,
     Section,
 )
+from autotuner.spec.study_search import SearchSection
 from autotuner.spec.workload import StopRule, Workload
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ OPTIONAL = [
     "ome",
     "parameters",
     "exclude",
+    "search",
     "constraints",
     "slo",
     "goodput",
@@ -145,6 +147,7 @@ def test_the_fragments_about_judging_in_the_documentation_load(study: StudyWrite
         ("kubernetes", PodSection),
         ("bench", BenchSection),
         ("bench", BenchmarkJobSection),
+        ("search", SearchSection),
     ],
 )
 def test_the_documentation_lists_every_key_of_a_section(title: str, section: type[Section]) -> None:
@@ -256,6 +259,10 @@ def test_a_value_that_yaml_twists_is_reported_once(study: StudyWriter) -> None:
         ("repeat", "`repeats`"),
         ("finalists", "`finalist_servers`"),
         ("base_line", "`baseline`"),
+        ("n_trials", "`search: {max_experiments: 40}`"),
+        ("sampler", "`search: {strategy: tpe}`"),
+        ("optimization", "`search: {strategy: tpe, max_experiments: 40}`"),
+        ("max_gpu_hours", "under `search`"),
         ("num_workers", "`bench: {name: ..., workers: 4}`"),
     ],
 )
