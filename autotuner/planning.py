@@ -5,41 +5,34 @@ The module is not called ``plan`` because the function is, and both live in ``au
 
 from __future__ import annotations
 
-import itertools
-import math
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
-from autotuner.engines.base import Engine, Rank
+from autotuner.engines.base import Rank
 from autotuner.engines.registry import load_engine
-from autotuner.engines.spans import command_of_rank, refuse_span
+from autotuner.engines.spans import command_of_rank
 from autotuner.errors import PlanError
+from autotuner.resolving import experiment_at, tolerant_workloads
+from autotuner.search.exclusion import excluded
+from autotuner.search.space import Point, all_points, combinations, even_points
 from autotuner.spec.experiment import Experiment, content_id
-from autotuner.spec.objective import Constraint
 from autotuner.spec.ordering import drawn
 from autotuner.spec.secret_flags import is_secret_flag
 from autotuner.spec.server import (
-    Footprint,
     ServerConfig,
     Value,
-    is_number,
-    same_value,
-    spelled,
 )
 from autotuner.spec.study import (
-    ENVIRONMENT_PREFIX,
-    Condition,
-    Operator,
-    ParameterRef,
     StudySpec,
 )
-from autotuner.spec.workload import Workload
 from autotuner.supervision.environment import MASK, is_secret_name
 
 __all__ = ["PLACEHOLDERS", "Dropped", "Duplicate", "Plan", "plan"]
 
+_MOST_MEASURED = 1_000_000
+_MOST_DROPPED_SHOWN = 100
 _ASSUMED_START_S = 60.0
 _ASSUMED_BENCH_BOOT_S = 10.0
 _HOST, _LAUNCH_PORT = "127.0.0.1", 8000
@@ -76,6 +69,17 @@ class Plan:
     experiments: tuple[Experiment, ...]
     dropped: tuple[Dropped, ...]
     duplicates: tuple[Duplicate, ...]
+    combinations: int = 0
+    """Of the whole space."""
+    excluded: int = 0
+    """So many points were dropped; of a space that was drawn from, ``dropped`` has only some."""
+    looked_at: int = 0
+    """So many points of the space were drawn; all of them where it was not drawn from."""
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the experiments are only some of a larger space."""
+        return self.looked_at < self.combinations
 
     @property
     def levels(self) -> int:
@@ -153,33 +157,31 @@ class Plan:
 def plan(spec: StudySpec) -> Plan:
     """Turn a study into its experiments: the baseline, then the grid, its last axis fastest.
 
-    A point of the grid that starts the baseline's server is the baseline.
+    A point of the grid that starts the baseline's server is the baseline. Of a space of more points
+    than a search takes as candidates, so many are drawn evenly.
 
     Raises:
-        PlanError: an engine that does not exist, a parallel size that is none, or a search
-            space of which nothing remains.
+        PlanError: an engine that does not exist, a parallel size that is none, a search space of
+            which nothing remains, or one that is too large to be measured whole.
     """
     engine = load_engine(spec.engine.name)
-    workloads = _tolerant(spec)
+    workloads = tolerant_workloads(spec)
+    pool = _Pool(spec)
     experiments: dict[str, Experiment] = {}
-    dropped: list[Dropped] = []
     duplicates: list[Duplicate] = []
-    for parameters in _grid(spec):
-        if (reason := _excluded(spec, parameters)) is not None:
-            dropped.append(Dropped(parameters, reason))
-            continue
-        experiment = _experiment(spec, engine, workloads, parameters)
+    for parameters in pool.points(experiments):
+        experiment = experiment_at(spec, engine, workloads, parameters)
         if experiment.id in experiments:
             duplicates.append(Duplicate(parameters, experiments[experiment.id]))
         else:
             experiments[experiment.id] = experiment
     if not experiments:
         raise PlanError(
-            f"study {spec.name!r}: all {len(dropped)} combinations are excluded; "
-            f"the last one because: {dropped[-1].reason}. Loosen the rules under 'exclude'"
+            f"study {spec.name!r}: all {pool.looked_at:,} combinations are excluded; "
+            f"the last one because: {pool.last_reason}. Loosen the rules under 'exclude'"
         )
     if spec.baseline is not None:
-        baseline = _experiment(spec, engine, workloads, spec.baseline)
+        baseline = experiment_at(spec, engine, workloads, spec.baseline)
         baseline = replace(experiments.get(baseline.id, baseline), is_baseline=True)
         experiments = {baseline.id: baseline} | experiments | {baseline.id: baseline}
     numbered = [replace(e, index=index) for index, e in enumerate(experiments.values())]
@@ -188,120 +190,47 @@ def plan(spec: StudySpec) -> Plan:
         spec=spec,
         study_id=content_id([spec.name, *by_id], length=8),
         experiments=tuple(numbered),
-        dropped=tuple(dropped),
+        dropped=tuple(pool.dropped),
         duplicates=tuple(replace(d, same_as=by_id[d.same_as.id]) for d in duplicates),
+        combinations=pool.combinations,
+        excluded=pool.excluded,
+        looked_at=pool.looked_at,
     )
 
 
-def _grid(spec: StudySpec) -> Iterator[dict[str, Value]]:
-    for points in itertools.product(*(axis.points for axis in spec.axes)):
-        yield {name: value for point in points for name, value in point.items()}
+class _Pool:
+    """The points of the space that the study does not exclude, and a count of those it does."""
 
-
-def _tolerant(spec: StudySpec) -> tuple[Workload, ...]:
-    """The workloads with the share of failed requests that the constraints allow."""
-    allowed = [
-        _tolerated(constraint)
-        for constraint in spec.judging.constraints
-        if constraint.metric == "error_rate" and constraint.upper
-    ]
-    return tuple(replace(w, max_error_rate=min(allowed, default=0.0)) for w in spec.workloads)
-
-
-def _tolerated(constraint: Constraint) -> float:
-    """The most that a level may reach and still count as measured: a soft limit is no end."""
-    penalty = constraint.penalty
-    if penalty is None:
-        return constraint.limit
-    if penalty.fail_ratio is None:
-        return 1.0
-    return min(1.0, constraint.limit * (1 + penalty.fail_ratio))
-
-
-def _experiment(
-    spec: StudySpec,
-    engine: Engine,
-    workloads: tuple[Workload, ...],
-    parameters: Mapping[str, Value],
-) -> Experiment:
-    flags = {**spec.engine.flags}
-    environment = {**spec.engine.environment}
-    for name, value in parameters.items():
-        if not name.startswith(ENVIRONMENT_PREFIX):
-            flags[name] = value
-        elif value is not None:
-            environment[name.removeprefix(ENVIRONMENT_PREFIX)] = spelled(value)
-    server = ServerConfig(
-        engine=spec.engine.name,
-        model=spec.model,
-        # Omitted either way: with them gone, points that start the same server get the same id.
-        flags={n: v for n, v in flags.items() if v is not None and v is not False},
-        environment=environment,
-        executable=spec.engine.executable,
-        command=spec.engine.command,
-        launcher=spec.launcher,
-        launch=spec.launch,
-    )
-    footprint = _footprint(spec, engine, server)
-    refuse_span(server, footprint)
-    return Experiment(
-        id=Experiment.id_of(server, workloads, footprint, spec.bench.content()),
-        index=0,  # once all are known
-        parameters=dict(parameters),
-        server=server,
-        workloads=workloads,
-        footprint=footprint,
-    )
-
-
-def _footprint(spec: StudySpec, engine: Engine, server: ServerConfig) -> Footprint:
-    resources = spec.resources
-    gpus = engine.gpus(server.flags) if resources.gpus is None else resources.gpus
-    nodes = max(1, math.ceil(gpus / (resources.gpus_per_node or max(1, gpus))))
-    if gpus % nodes:
-        raise PlanError(
-            f"{gpus} GPUs cannot be spread evenly over {nodes} nodes of {resources.gpus_per_node} "
-            "(resources.gpus_per_node): change the parallel sizes, or exclude them"
+    def __init__(self, spec: StudySpec) -> None:
+        self._spec = spec
+        self.combinations = combinations(spec.axes)
+        self.dropped: list[Dropped] = []
+        self.excluded = self.looked_at = 0
+        self.last_reason = ""
+        searching = spec.searching
+        self._is_drawn = (
+            not searching.measures_everything and self.combinations > searching.most_candidates
         )
-    return Footprint(
-        gpus // nodes,
-        nodes,
-        resources.cpus,
-        quota=spec.launch.quota if spec.launch is not None else None,
-        gpu_type=resources.gpu_type,
-        whole_nodes=resources.whole_nodes,
-    )
+        if searching.measures_everything and self.combinations > _MOST_MEASURED:
+            raise PlanError(
+                f"study {spec.name!r}: {self.combinations:,} combinations are too many to measure "
+                f"them all ({_MOST_MEASURED:,} at most); search them: "
+                "`search: {strategy: tpe, max_experiments: 100}`"
+            )
 
-
-def _excluded(spec: StudySpec, parameters: Mapping[str, Value]) -> str | None:
-    known = {**spec.engine.flags, **parameters}
-    for exclusion in spec.exclusions:
-        if all(holds(condition, known) for condition in exclusion.conditions):
-            return exclusion.reason or " and ".join(str(c) for c in exclusion.conditions)
-    return None
-
-
-def holds(condition: Condition, parameters: Mapping[str, Value]) -> bool:
-    """Whether a condition is true of a point; never, where a side is absent or not comparable."""
-    operand = condition.operand
-    if isinstance(operand, ParameterRef):
-        operand = parameters.get(operand.name)
-    value = parameters.get(condition.parameter)
-    if value is None or operand is None:
-        return False
-    match condition.operator:
-        case Operator.ONE_OF:
-            return isinstance(operand, tuple) and any(same_value(value, one) for one in operand)
-        case Operator.EQUALS:
-            return not isinstance(operand, tuple) and same_value(value, operand)
-        case Operator.NOT_EQUALS:
-            return not isinstance(operand, tuple) and not same_value(value, operand)
-    if not is_number(value) or not is_number(operand):
-        return False
-    order = {
-        Operator.LESS_THAN: value < operand,
-        Operator.AT_MOST: value <= operand,
-        Operator.GREATER_THAN: value > operand,
-        Operator.AT_LEAST: value >= operand,
-    }
-    return order[condition.operator]
+    def points(self, taken: Sized) -> Iterator[Point]:
+        """Those to be measured, or to choose among, until so many are ``taken`` as there may be."""
+        spec, most = self._spec, self._spec.searching.most_candidates
+        points = all_points(spec.axes)
+        if self._is_drawn:
+            points = even_points(spec.axes, spec.searching.seed, most)
+        for parameters in points:
+            self.looked_at += 1
+            if (reason := excluded(spec, parameters)) is None:
+                yield parameters
+                if self._is_drawn and len(taken) >= most:
+                    return
+                continue
+            self.excluded, self.last_reason = self.excluded + 1, reason
+            if not self._is_drawn or len(self.dropped) < _MOST_DROPPED_SHOWN:
+                self.dropped.append(Dropped(parameters, reason))

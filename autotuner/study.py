@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 
 from autotuner.driver import StudyDriver
+from autotuner.errors import PlanError
 from autotuner.execution.base import Executor
 from autotuner.launchers.registry import load_launcher
 from autotuner.planning import Plan, plan
@@ -61,6 +62,8 @@ def run(
         UserError: PlanError, OutputError or ClusterError, each with the fix.
     """
     planned = plan(study) if isinstance(study, StudySpec) else study
+    if not planned.spec.searching.measures_everything:
+        raise PlanError("`search` can be planned, and not run yet; remove it to measure the grid")
     load_launcher(planned.spec.launcher)  # before anything is written
     folder = place_of(planned.spec.output if output is None else output)
     refuse_job_copy(folder)

@@ -133,8 +133,8 @@ def _print_totals(planned: Plan, console: Console) -> None:
         for experiment in planned.experiments
     )
     console.print(
-        f"\n{len(planned.experiments)} experiments, {planned.levels} levels; "
-        f"{len(planned.dropped)} excluded, {len(planned.duplicates)} duplicates"
+        f"\n{len(planned.experiments):,} experiments, {planned.levels:,} levels; "
+        f"{planned.excluded:,} excluded, {len(planned.duplicates):,} duplicates"
     )
     console.print(
         f"about {_minutes(seconds)} one after the other, {gpu_hours:.1f} GPU-hours "

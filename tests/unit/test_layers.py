@@ -19,6 +19,7 @@ LAYERS = (
     ("kubernetes_api",),
     ("engines", "launchers", "bench"),
     ("search",),
+    ("resolving",),
     ("planning", "node"),
     ("execution",),
     (

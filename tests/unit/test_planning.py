@@ -8,10 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autotuner.errors import PlanError
-from autotuner.planning import holds, plan
+from autotuner.planning import plan
+from autotuner.search.exclusion import holds
 from autotuner.spec.experiment import Timeouts, content_id
 from autotuner.spec.launching import DockerSettings, OmeSettings, PodSettings
 from autotuner.spec.objective import Constraint, Penalty
+from autotuner.spec.searching import Budget, LevelChoice, Searching, StopWhen
 from autotuner.spec.server import CpuPlan, Model
 from autotuner.spec.study import (
     Axis,
@@ -520,3 +522,80 @@ class TestServersThatSpanNodes:
             plan(make_spec(resources=resources, launcher="docker"))
         with pytest.raises(PlanError, match="node-rank = 1 cannot be set"):
             plan(make_spec(resources=resources, flags={"node-rank": 1}))
+
+
+def searched(make_spec, axes, *, most=50, strategy="random", **changes):
+    searching = Searching(strategy, most_candidates=most)
+    return plan(make_spec(axes, searching=searching, **changes))
+
+
+WIDE = {f"p{number}": list(range(8)) for number in range(10)}
+
+
+def test_a_space_of_a_billion_points_is_planned_without_making_them(make_spec):
+    planned = searched(make_spec, WIDE)
+    assert planned.combinations == 2**30
+    assert len(planned.experiments) == 50
+    assert planned.is_drawn
+    assert len({tuple(point.values()) for point in points(planned)}) == 50
+
+
+def test_excluded_points_of_a_drawn_pool_are_replaced(make_spec):
+    rule = exclude(("p0", Operator.AT_LEAST, 2))
+    planned = searched(make_spec, WIDE, exclusions=(rule,))
+    assert len(planned.experiments) == 50
+    assert {point["p0"] for point in points(planned)} == {0, 1}
+    assert planned.excluded == planned.looked_at - 50 > len(planned.dropped) == 100
+
+
+def test_what_starts_the_same_server_counts_once_in_a_drawn_pool(make_spec):
+    planned = searched(make_spec, {**WIDE, "flag": [None, False]})
+    assert len({experiment.id for experiment in planned.experiments}) == 50
+
+
+def test_of_a_pool_whose_points_are_all_excluded_the_last_reason_is_told(make_spec):
+    rule = exclude(("p0", Operator.AT_LEAST, 0))
+    with pytest.raises(PlanError, match=r"combinations are excluded.*because: because"):
+        searched(make_spec, WIDE, most=5, exclusions=(rule,))
+
+
+def test_a_space_no_larger_than_the_pool_is_planned_whole_and_in_order(make_spec):
+    planned = searched(make_spec, {"a": [1, 2], "b": [3, 4, 5]}, most=6)
+    assert points(planned) == [{"a": a, "b": b} for a in (1, 2) for b in (3, 4, 5)]
+    assert not planned.is_drawn
+
+
+def test_a_study_that_measures_everything_has_no_pool(make_spec):
+    axes = {"a": list(range(20)), "b": list(range(10))}
+    assert len(plan(make_spec(axes, searching=Searching(most_candidates=5))).experiments) == 200
+
+
+def test_a_space_that_nobody_could_measure_whole_is_refused_at_once(make_spec):
+    with pytest.raises(PlanError, match=r"1,073,741,824 combinations are too many.*strategy: tpe"):
+        plan(make_spec(WIDE))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"budget": Budget(3)},
+        {"strategy": "tpe"},
+        {"stop_when": StopWhen(4)},
+        {"first": 9},
+        {"levels": LevelChoice.ADAPTIVE},
+        {"estimator": "x"},
+    ],
+)
+@pytest.mark.parametrize("axes", [WIDE, {"a": [1, 2, 3]}])
+def test_how_a_space_is_searched_makes_it_no_other_study(make_spec, axes, change):
+    before = Searching("random", most_candidates=50)
+    ids = [
+        plan(make_spec(axes, searching=searching)).study_id
+        for searching in (before, replace(before, **change))
+    ]
+    assert ids[0] == ids[1]
+
+
+def test_a_larger_pool_holds_the_smaller_one(make_spec):
+    few, more = (searched(make_spec, WIDE, most=most) for most in (50, 80))
+    assert points(more)[:50] == points(few)
