@@ -11,12 +11,15 @@ from importlib.metadata import entry_points
 __all__ = [
     "ENGINES",
     "ENGINE_ENTRY_POINTS",
+    "ESTIMATORS",
+    "ESTIMATOR_ENTRY_POINTS",
     "LAUNCHERS",
     "LOAD_GENERATORS",
     "STRATEGIES",
     "STRATEGY_ALIASES",
     "STRATEGY_ENTRY_POINTS",
     "added_engines",
+    "added_estimators",
     "added_strategies",
     "engine_names",
     "strategy_names",
@@ -27,6 +30,9 @@ ENGINE_ENTRY_POINTS = "autotuner.engines"
 """Entry points ``name = "package.module:Class"`` of this group become engines."""
 LAUNCHERS = ("process", "docker", "kubernetes", "ome")
 LOAD_GENERATORS = ("genai-bench", "closed-loop", "ome-benchmarkjob")
+ESTIMATORS = ("roofline",)
+ESTIMATOR_ENTRY_POINTS = "autotuner.estimators"
+"""Entry points ``name = "package.module:Class"`` of this group become estimators."""
 STRATEGIES = ("grid", "random", "sobol", "tpe", "nsga2", "adaptive")
 STRATEGY_ALIASES = {"bayesian": "tpe"}
 """Other names of strategies: what files of the first autotuner call them."""
@@ -42,6 +48,11 @@ def added_engines() -> dict[str, str]:
 def engine_names() -> tuple[str, ...]:
     """All engines on this machine, ours first."""
     return (*ENGINES, *added_engines())
+
+
+def added_estimators() -> dict[str, str]:
+    """Estimators of other packages: name -> ``module:Class``. None can take over one of ours."""
+    return _added(ESTIMATOR_ENTRY_POINTS, ESTIMATORS)
 
 
 def added_strategies() -> dict[str, str]:

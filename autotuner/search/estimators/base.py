@@ -32,6 +32,9 @@ class Subject:
     data_parallel: int = 1
     expert_parallel: int = 1
     """Ways in which experts are divided; 1: each GPU of a tensor group holds a part of each."""
+    expert_group: int | None = None
+    """GPUs that hold one copy of a layer's experts between them; None: those of a tensor group,
+    or all of a larger group in which experts are divided."""
     weights: str | None = None
     """Number format of the weights: ``bf16``, ``fp8``, ``fp4``, ``int8``, ``int4``; None: the
     model's own."""
@@ -40,6 +43,11 @@ class Subject:
     flags: Mapping[str, Value] = field(default_factory=dict)
     """All flags of the server, the above among them."""
     engine_version: str | None = None
+
+    @property
+    def experts_over(self) -> int:
+        """GPUs that hold one copy of a layer's experts."""
+        return self.expert_group or max(self.tensor_parallel, self.expert_parallel)
 
 
 @dataclass(frozen=True, slots=True)

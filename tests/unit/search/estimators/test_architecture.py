@@ -1,0 +1,116 @@
+import pytest
+from model_facts import config_of
+
+from autotuner.search.estimators.architecture import (
+    ArchitectureError,
+    bytes_of,
+    read_architecture,
+)
+
+DEEPSEEK_V3 = config_of("deepseek-v3")
+LLAMA_70B = config_of("llama-3.1-70b")
+QWEN3_30B = config_of("qwen3-30b-a3b")
+
+
+@pytest.mark.parametrize(
+    ("config", "billions", "active"),
+    [(LLAMA_70B, 70.6, 69.5), (DEEPSEEK_V3, 671, 36.6), (QWEN3_30B, 30.5, 3.0)],
+)
+def test_parameters_add_up_to_what_the_model_is_known_for(config, billions, active):
+    model = read_architecture(config)
+    assert model.parameters / 1e9 == pytest.approx(billions, rel=0.005)
+    assert model.active_parameters / 1e9 == pytest.approx(active, rel=0.02)
+
+
+def test_heads_of_the_cache_are_divided_until_each_gpu_has_one():
+    model = read_architecture(LLAMA_70B)
+    assert model.cached_values(1) == 2 * 128 * 8
+    assert model.cached_values(8) == model.cached_values(16) == 2 * 128
+
+
+def test_latent_attention_caches_one_vector_that_no_gpu_is_spared():
+    model = read_architecture(DEEPSEEK_V3)
+    assert model.cached_values(1) == model.cached_values(8) == 512 + 64
+
+
+def test_windowed_layers_cache_no_more_than_their_window():
+    windows = {"sliding_window": 128, "layer_types": ["sliding_attention", "full_attention"] * 40}
+    model = read_architecture(LLAMA_70B | windows)
+    assert model.cached_tokens(100) == 80 * 100
+    assert model.cached_tokens(1000) == 40 * 128 + 40 * 1000
+
+
+def test_recurrent_layers_cache_nothing_that_grows():
+    model = read_architecture(LLAMA_70B | {"full_attention_interval": 4})
+    assert model.cached_tokens(1000) == 20 * 1000
+
+
+def test_a_window_that_is_switched_off_is_none():
+    model = read_architecture(LLAMA_70B | {"sliding_window": 4096, "use_sliding_window": False})
+    assert model.windowed_layers == 0
+
+
+def test_sizes_of_a_model_with_images_are_those_of_its_text_part():
+    wrapped = {"model_type": "mistral3", "text_config": LLAMA_70B}
+    assert read_architecture(wrapped).parameters == read_architecture(LLAMA_70B).parameters
+
+
+@pytest.mark.parametrize(
+    ("quantization", "weights", "narrow_attention"),
+    [
+        ({"quant_method": "fp8"}, "fp8", True),
+        ({"quant_method": "mxfp4", "modules_to_not_convert": ["x.self_attn"]}, "fp4", False),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, "fp4", True),
+        ({"quant_method": "awq", "bits": 4}, "int4", True),
+        ({"quant_method": "gptq", "bits": 8}, "int8", True),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "int8", True),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "config_groups": {"group_0": {"weights": {"type": "float", "num_bits": 8}}},
+                "ignore": ["lm_head"],
+            },
+            "fp8",
+            True,
+        ),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "config_groups": {"group_0": {"weights": {"type": "int", "num_bits": 4}}},
+            },
+            "int4",
+            True,
+        ),
+    ],
+)
+def test_the_format_of_the_weights_is_that_of_the_quantization(
+    quantization, weights, narrow_attention
+):
+    model = read_architecture(LLAMA_70B | {"quantization_config": quantization})
+    assert (model.weights, model.narrow_attention) == (weights, narrow_attention)
+
+
+def test_layers_without_experts_are_counted_as_the_model_spells_them():
+    assert read_architecture(DEEPSEEK_V3).dense_layers == 3
+    assert read_architecture(QWEN3_30B | {"decoder_sparse_step": 2}).dense_layers == 24
+    assert read_architecture(QWEN3_30B | {"mlp_only_layers": [0, 1]}).dense_layers == 2
+    assert read_architecture(QWEN3_30B | {"moe_layer_freq": [0] + [1] * 47}).dense_layers == 1
+
+
+def test_a_feed_forward_part_without_a_gate_has_two_matrices():
+    gated = read_architecture(LLAMA_70B).feed_forward_parameters
+    assert read_architecture(LLAMA_70B | {"model_type": "opt"}).feed_forward_parameters == (
+        pytest.approx(gated * 2 / 3)
+    )
+
+
+@pytest.mark.parametrize("missing", ["num_hidden_layers", "hidden_size", "vocab_size"])
+def test_a_missing_size_is_named(missing):
+    config = {name: value for name, value in LLAMA_70B.items() if name != missing}
+    with pytest.raises(ArchitectureError, match=missing):
+        read_architecture(config)
+
+
+def test_narrow_formats_carry_scales_unless_the_least_is_asked_for():
+    assert bytes_of("fp4") > bytes_of("fp4", scales=False) == 0.5
+    assert bytes_of("bf16") == 2.0
