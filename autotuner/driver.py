@@ -46,6 +46,7 @@ from autotuner.results.levels import LevelStatus
 from autotuner.results.store import ResultStore
 from autotuner.resume import Past
 from autotuner.running import Running
+from autotuner.search.level_plans import LevelPlan
 from autotuner.spec.experiment import (
     Attempt,
     Completed,
@@ -108,6 +109,8 @@ class StudyDriver:
         self._repeats = Repeats(plan, store)
         self._purpose: dict[str, Purpose] = {}
         """Of experiments that are measured again."""
+        self._level_plans: dict[str, LevelPlan] = {}
+        """Experiment id -> which of its levels are run; all, where there is none."""
         self._stopped: str | None = None
 
     def run(self) -> None:
@@ -161,6 +164,7 @@ class StudyDriver:
         if wanted is None:
             return False
         self._purpose |= {experiment.id: wanted.purpose for experiment in wanted.experiments}
+        self._level_plans |= wanted.levels
         self._dispatcher.add(wanted.experiments, wanted.host)
         self._emit(RoundStarted(wanted.experiments, wanted.purpose, wanted.why))
         return True
@@ -180,12 +184,13 @@ class StudyDriver:
         attempt = Attempt(self._plan.study_id, experiment, number, purpose, self._token)
         spec = self._plan.spec
         order = AttemptOrder(attempt, spec.bench, spec.timeouts, spec.order_seed)
+        order = order.with_plan(self._level_plans.get(experiment.id), spec.judging)
         self._running[attempt.id] = Running(order, slot, len(self._neighbours(slot)))
         for node in slot.nodes:
             self._on_node[node.id].add(attempt.id)
         self._see_neighbours(slot)
         self._executor.submit(order, slot)
-        self._emit(AttemptStarted(attempt, slot.node.host, order.levels))
+        self._emit(AttemptStarted(attempt, slot.node.host, order.known_levels))
 
     def _neighbours(self, slot: Slot) -> set[str]:
         """Ids of the attempts on the slot's nodes."""

@@ -21,6 +21,7 @@ from autotuner.spec.experiment import (
     Failed,
     FailureKind,
     Outcome,
+    Pruned,
     Retry,
 )
 from autotuner.waiting import Choice
@@ -89,7 +90,7 @@ class FailurePolicy:
         Returns:
             Ids of the nodes that are set aside because of it.
         """
-        if isinstance(outcome, Completed):
+        if isinstance(outcome, Completed | Pruned):  # what was measured of it went well
             self.study.completed()
             self._strikes.pop(node.id, None)
             self._aside_until.pop(node.id, None)

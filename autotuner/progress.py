@@ -83,7 +83,7 @@ class AttemptStarted:
     attempt: Attempt
     host: str
     levels: tuple[Level, ...] = ()
-    """In the order in which they will run."""
+    """In the order in which they will run; empty where it is decided level by level."""
 
 
 @dataclass(frozen=True, slots=True)

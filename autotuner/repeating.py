@@ -6,15 +6,22 @@ baseline once more: if it has moved, so may everything have that was measured in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from autotuner.planning import Plan
 from autotuner.results.confidence.repeats import next_repeats
+from autotuner.results.counting import level_of
+from autotuner.results.levels import LevelStatus
 from autotuner.results.load import StudyResults, load_results
 from autotuner.results.store import ResultStore
+from autotuner.search.level_plans import AllLevels
 from autotuner.spec.experiment import Experiment, Purpose
+from autotuner.spec.workload import Level
 
 __all__ = ["Repeats", "Round"]
+
+_SKIPPED_BEFORE = "the search has skipped it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,8 @@ class Round:
     """One sentence for the user."""
     host: str | None = None
     """Where to measure, if there is room; None: anywhere."""
+    levels: Mapping[str, AllLevels] = field(default_factory=dict)
+    """Experiment id -> those levels that its search has measured."""
 
 
 class Repeats:
@@ -58,7 +67,8 @@ class Repeats:
         if finalists := self._finalists(results, max(1, slots)):
             labels = {experiment.id: experiment.label for experiment in self._plan.experiments}
             why = results.ranking().verdict.sentence(labels)
-            return Round(finalists, Purpose.CONFIRM, why)
+            levels = self._measured_levels(results, finalists)
+            return Round(finalists, Purpose.CONFIRM, why, levels=levels)
         self._last_round_given = True
         return self._drift_check(results)
 
@@ -79,6 +89,20 @@ class Repeats:
         )
         return tuple(self._experiments[id_] for id_ in wanted)
 
+    @staticmethod
+    def _measured_levels(
+        results: StudyResults, experiments: Sequence[Experiment]
+    ) -> dict[str, AllLevels]:
+        """What was not worth its time on one server is not on another."""
+        rows = results.levels[results.levels["status"] != LevelStatus.SKIPPED.value]
+        found: dict[str, set[Level]] = {experiment.id: set() for experiment in experiments}
+        for row in rows[rows["experiment_id"].isin(found)].to_dict("records"):
+            found[row["experiment_id"]].add(level_of({str(k): v for k, v in row.items()}))
+        return {
+            e.id: AllLevels(tuple(v for v in e.levels if v in found[e.id]), _SKIPPED_BEFORE)
+            for e in experiments
+        }
+
     def _drift_check(self, results: StudyResults) -> Round | None:
         baseline = self._plan.baseline
         rows = results.experiments
@@ -92,4 +116,10 @@ class Repeats:
             return None
         host = own["host"].iloc[0]
         why = "whether the machines are as fast as they were at the start"
-        return Round((baseline,), Purpose.DRIFT_CHECK, why, host if isinstance(host, str) else None)
+        return Round(
+            (baseline,),
+            Purpose.DRIFT_CHECK,
+            why,
+            host if isinstance(host, str) else None,
+            self._measured_levels(results, [baseline]),
+        )

@@ -22,7 +22,7 @@ class Past:
     to_do: tuple[Experiment, ...]
     """In the order of their start."""
     reused: int
-    """Experiments with a completed attempt."""
+    """Experiments with an attempt that completed, or was pruned."""
     given_up: int
     """Experiments that failed for a reason in their configuration."""
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -32,9 +32,9 @@ class Past:
 def past_of(plan: Plan, store: ResultStore, *, retry_failed: bool) -> Past:
     """Read what earlier runs have settled.
 
-    An experiment is settled when an attempt completed, when its last attempt failed for good
-    (`FailureKind.permanent`), or when attempts were lost on two different hosts. What failed
-    otherwise is tried again: the user may have mended it.
+    An experiment is settled when an attempt completed or was pruned, when its last attempt failed
+    for good (`FailureKind.permanent`), or when attempts were lost on two different hosts. What
+    failed otherwise is tried again: the user may have mended it.
 
     Args:
         retry_failed: Try again what failed for good, too.
@@ -42,19 +42,19 @@ def past_of(plan: Plan, store: ResultStore, *, retry_failed: bool) -> Past:
     attempts: dict[str, list[EndedAttempt]] = {}
     for ended in sorted(store.ended_attempts(), key=lambda attempt: attempt.number):
         attempts.setdefault(ended.experiment_id, []).append(ended)
-    completed = {id_ for id_, ended in attempts.items() if any(a.completed for a in ended)}
-    failed = {id_ for id_, ended in attempts.items() if _failed_for_good(ended)} - completed
-    settled = completed if retry_failed else completed | failed
+    measured = {id_ for id_, own in attempts.items() if any(a.completed or a.pruned for a in own)}
+    failed = {id_ for id_, ended in attempts.items() if _failed_for_good(ended)} - measured
+    settled = measured if retry_failed else measured | failed
     to_do = tuple(e for e in plan.in_order if e.id not in settled)
     ids = {experiment.id for experiment in plan.experiments}
     given_up = 0 if retry_failed else len(failed & ids)
     seconds = {
         id_: attempt.seconds
-        for id_ in completed & ids
+        for id_ in measured & ids
         for attempt in attempts[id_]
         if attempt.completed and attempt.seconds is not None
     }
-    return Past(to_do, reused=len(completed & ids), given_up=given_up, seconds=seconds)
+    return Past(to_do, reused=len(measured & ids), given_up=given_up, seconds=seconds)
 
 
 def close_torn_attempts(plan: Plan, store: ResultStore) -> None:

@@ -20,13 +20,21 @@ from autotuner.progress import (
 from autotuner.results.levels import LevelResult, LevelStatus
 from autotuner.results.schema import GPU_TIME_SHARES
 from autotuner.results.score import Ranking, unit_of
-from autotuner.spec.experiment import Cancelled, Completed, Experiment, Failed, Outcome, Purpose
+from autotuner.spec.experiment import (
+    Cancelled,
+    Completed,
+    Experiment,
+    Failed,
+    Outcome,
+    Pruned,
+    Purpose,
+)
 
 __all__ = ["METRICS", "StudyMetrics", "metrics_watcher"]
 
 EXPERIMENTS = Metric(
     "autotuner_experiments",
-    "Experiments that are waiting, running, completed, failed or cancelled",
+    "Experiments that are waiting, running, completed, pruned, failed or cancelled",
     ("study", "state"),
 )
 GPUS_RESERVED = Metric("autotuner_gpus_reserved", "GPUs that running attempts hold", ("study",))
@@ -47,7 +55,7 @@ TTFT = Metric(
 )
 LEVELS = Metric(
     "autotuner_levels_total",
-    "Levels that have ended: ok, failed or not_measured",
+    "Levels that have ended: ok, failed, not_measured or skipped",
     ("study", "status"),
     cumulative=True,
 )
@@ -74,7 +82,7 @@ METRICS = (
     GPU_SECONDS,
 )
 
-STATES = ("waiting", "running", "completed", "failed", "cancelled")
+STATES = ("waiting", "running", "completed", "pruned", "failed", "cancelled")
 _QUANTILES = {"0.5": "ttft_s_p50", "0.95": "ttft_s_p95"}
 
 
@@ -182,6 +190,8 @@ def _state_after(outcome: Outcome, *, will_retry: bool) -> str:
     match outcome:
         case Completed():
             return "completed"
+        case Pruned():
+            return "pruned"
         case Cancelled():
             return "cancelled"
     return "waiting" if will_retry else "failed"

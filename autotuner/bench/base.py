@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -106,6 +106,7 @@ class LoadGenerator(ABC):
 
         Args:
             target: The server to be; its URL is not known yet, and not looked at.
+            levels: All, or the first alone where the others are decided one at a time.
 
         Raises:
             LaunchError: the tool is not on this node.
@@ -117,7 +118,7 @@ class LoadGenerator(ABC):
         self,
         target: Target,
         workload: Workload,
-        levels: Sequence[Level],
+        levels: Iterable[Level],
         context: LoadContext,
         booted: Booted | None = None,
     ) -> Generator[LevelLoad, None, None]:
@@ -128,6 +129,8 @@ class LoadGenerator(ABC):
         yielded with that reason. Closing the iterator ends the tool.
 
         Args:
+            levels: A sequence is known ahead. Of anything else a level is taken when the one
+                before has been yielded and whoever got it asks on: its numbers may decide.
             booted: Of a `boot` for these levels; None: it begins here.
 
         Raises:

@@ -11,7 +11,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable
 from datetime import UTC, datetime
 
 from autotuner.bench.base import Booted, LevelLoad, LoadContext, LoadGenerator, Target
@@ -43,7 +43,7 @@ class ClosedLoop(LoadGenerator):
         self,
         target: Target,
         workload: Workload,
-        levels: Sequence[Level],
+        levels: Iterable[Level],
         context: LoadContext,
         booted: Booted | None = None,
     ) -> Generator[LevelLoad, None, None]:

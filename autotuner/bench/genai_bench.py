@@ -2,7 +2,8 @@
 
 One call per workload runs all of its concurrency levels: a call costs seconds to boot (Python
 imports), and a level's rows arrive through the event file as soon as it ends, so that nothing
-is gained by one call per level. The first call of an attempt boots while the server starts. A
+is gained by one call per level. Levels that are not known ahead are told to the call that runs,
+one at a time. The first call of an attempt boots while the server starts. A
 call that dies loses the level it was in; the levels behind it get a new call.
 `genai_bench_shim` says how a call differs from a plain ``genai-bench``.
 """
@@ -13,7 +14,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from autotuner.bench.base import Booted, LevelLoad, LoadContext, LoadGenerator, Target
@@ -63,19 +65,23 @@ class GenaiBench(LoadGenerator):
         self,
         target: Target,
         workload: Workload,
-        levels: Sequence[Level],
+        levels: Iterable[Level],
         context: LoadContext,
         booted: Booted | None = None,
     ) -> Generator[LevelLoad, None, None]:
         call = booted if isinstance(booted, GenaiBenchCall) else None
-        waiting = list(levels)
-        while waiting:
+        waiting: list[Level] = []
+        later = iter(levels)
+        if isinstance(levels, Sequence):
+            waiting, later = list(levels), iter(())
+        while waiting or (waiting := list(islice(later, 1))):
             if reason := context.should_stop():
-                yield from (LevelLoad(level, (), None, reason) for level in waiting)
+                for level in chain(waiting, later):
+                    yield LevelLoad(level, (), None, reason)
                 return
             call = call or self.boot(target, workload, waiting, context)
-            done = yield from call.run(target.url, context)
-            call, waiting = None, waiting[done:]
+            waiting = yield from call.run(target.url, context, later)
+            call = None
 
 
 def find_executable(configured: str | None) -> Path:

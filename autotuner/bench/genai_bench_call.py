@@ -2,7 +2,8 @@
 
 The program boots for seconds: Python imports, the tokenizer, a dataset. None of that needs the
 server, so that a call can boot while the server still starts. The shim then waits for a file that
-says where the server is, and nothing is sent before.
+says where the server is, and nothing is sent before. After the levels that it was called with it
+waits for others, which are appended to another file.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class GenaiBenchCall(Booted):
         self._workload, self._levels, self._environment = workload, levels, context.environment
         self._folder = _new_folder(context.folder, workload.name)
         self._events = EventFile(self._folder / "events.jsonl")
-        self._go = self._folder / "go.json"
+        self._go, self._more = self._folder / "go.json", self._folder / "levels"
         command = [str(python_of(executable)), "-I", str(_SHIM), "benchmark"]
         command += _words(target, workload, levels, self._folder)
         with contextlib.ExitStack() as stack:
@@ -79,12 +80,15 @@ class GenaiBenchCall(Booted):
             )
             self._running = stack.pop_all()
 
-    def run(self, url: str, context: LoadContext) -> Generator[LevelLoad, None, int]:
-        """Yield levels that ended or were lost; return how many of the levels these are.
+    def run(
+        self, url: str, context: LoadContext, later: Iterator[Level]
+    ) -> Generator[LevelLoad, None, list[Level]]:
+        """Yield levels that ended or were lost; return those that want another call.
 
         Args:
             url: Where the server answers.
             context: May differ from that of the boot in ``should_stop`` and in the variables.
+            later: Levels behind those of the boot; one is taken when there is no other.
         """
         with contextlib.closing(self):
             progress = Progress(
@@ -98,10 +102,10 @@ class GenaiBenchCall(Booted):
                 self._let_go(url, context.environment)
             except OSError as error:
                 progress.fail_by_itself(f"genai-bench cannot be told to begin: {error}")
-            yield from self._follow(progress, context)
+            yield from self._follow(progress, context, later)
         # After the end of the process: who looks at the server next is to find it unloaded.
-        yield from progress.lost()
-        return progress.done
+        yield from progress.lost(later)
+        return progress.waiting
 
     def close(self) -> None:
         """End the program, wherever it is."""
@@ -113,13 +117,25 @@ class GenaiBenchCall(Booted):
         hidden.write_text(json.dumps({"url": url, "environment": later}))
         hidden.replace(self._go)
 
-    def _follow(self, progress: Progress, context: LoadContext) -> Generator[LevelLoad, None, None]:
+    def _tell_next(self, progress: Progress, level: Level) -> None:
+        progress.expect(level)
+        try:
+            with self._more.open("a") as file:
+                file.write(f"{level.concurrency}\n")
+        except OSError as error:
+            progress.fail_by_itself(f"genai-bench cannot be told of {level}: {error}")
+
+    def _follow(
+        self, progress: Progress, context: LoadContext, later: Iterator[Level]
+    ) -> Generator[LevelLoad, None, None]:
         while True:
             # Asked before reading, so that what a dying process wrote last is still read.
             reason, alive = context.should_stop(), self._process.alive
             for event in self._events.read():
                 if (load := progress.take(event)) is not None:
                     yield load
+                    if not progress.waiting and (level := next(later, None)) is not None:
+                        self._tell_next(progress, level)
                 if progress.ended:
                     return
             if reason:
@@ -144,6 +160,7 @@ class GenaiBenchCall(Booted):
         shim = {
             "events": str(self._events.path),
             "go": str(self._go),
+            "levels": str(self._more),
             "seconds": stop.seconds,
             "requests": stop.requests,
             "beat_s": min(_BEAT_S, context.no_token_s / 8),

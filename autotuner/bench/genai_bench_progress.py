@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from autotuner.bench.base import LevelLoad
@@ -26,11 +27,11 @@ class Progress:
         no_token_s: float,
         last_words: Callable[[], str],
     ) -> None:
-        self.done = 0
-        """Levels dealt with."""
+        self.waiting = list(levels)
+        """Levels that are not dealt with."""
         self.failure: str | None = None
         """Why the call is of no more use; what is set first stays."""
-        self._levels = levels
+        self._any_done = False
         self._boot_s, self._level_limit_s, self._no_token_s = boot_s, level_limit_s, no_token_s
         self._last_words = last_words
         self._deadline = time.monotonic() + boot_s
@@ -41,7 +42,7 @@ class Progress:
 
     @property
     def ended(self) -> bool:
-        return self.done == len(self._levels) or self.failure is not None
+        return not self.waiting or self.failure is not None
 
     def fail(self, failure: str) -> None:
         self.failure = self.failure or failure
@@ -49,6 +50,11 @@ class Progress:
     def fail_by_itself(self, failure: str) -> None:
         """Fail for a reason that genai-bench's own last words may tell."""
         self.fail(f"{failure}; {self._last_words()}")
+
+    def expect(self, level: Level) -> None:
+        """Another level is to begin."""
+        self.waiting.append(level)
+        self._deadline = time.monotonic() + self._boot_s
 
     def take(self, event: Mapping[str, Any]) -> LevelLoad | None:
         """Take an event in; the level that it ends, if it ends one."""
@@ -66,7 +72,7 @@ class Progress:
                 load = self._log.finish()
                 self._log = self._silence = None
                 self._deadline = time.monotonic() + self._boot_s
-                self.done += 1
+                self._deal_with_first()
                 return load
             case kind if kind == UNREADABLE:
                 self.fail_by_itself("an unreadable line in genai-bench's event file")
@@ -91,23 +97,31 @@ class Progress:
         else:
             self.fail_by_itself(f"genai-bench began no level within {self._boot_s:g} s")
 
-    def lost(self) -> Iterator[LevelLoad]:
+    def lost(self, later: Iterable[Level] = ()) -> Iterator[LevelLoad]:
         """The levels that the call has lost: the one that ran, or all where none had begun.
 
         Those that neither ended nor are lost want a new call.
+
+        Args:
+            later: Levels behind those that wait.
         """
         if self._log is not None:
-            self.done += 1
+            self._deal_with_first()
             yield self._log.finish(self.failure, silent_s=self._silent_s)
-        elif self.failure is not None and self.done == 0:
+        elif self.failure is not None and not self._any_done:
             # The next call would end in the same way.
-            self.done = len(self._levels)
-            yield from (LevelLoad(level, (), None, self.failure) for level in self._levels)
+            lost, self.waiting = self.waiting, []
+            for level in chain(lost, later):
+                yield LevelLoad(level, (), None, self.failure)
+
+    def _deal_with_first(self) -> None:
+        self._any_done = True
+        del self.waiting[0]
 
     def _begin(self, event: Mapping[str, Any]) -> None:
-        if self.done == len(self._levels):
+        if not self.waiting:
             return
-        level = self._levels[self.done]
+        level = self.waiting[0]
         self._log = LevelLog(level, event)
         if event["concurrency"] != level.concurrency:
             began = f"genai-bench began concurrency {event['concurrency']}"

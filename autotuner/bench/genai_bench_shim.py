@@ -19,10 +19,13 @@ What changes, and why (all read from genai-bench 0.0.5):
   token is read. Here: the first time is before the first level.
 * It boots when the server is there. Here: before, and waits then to be told where the server is.
 * A level without any success ends the program, and plots cost seconds. Here: neither does.
+* Its levels are those of its command line. Here: more may follow, see `genai_bench_levels`.
 
 AUTOTUNER_SHIM is a JSON object with ``events`` (file to append to, one JSON object a line),
-``seconds``, ``requests`` (null: no limit), ``beat_s`` and ``go``, a file to wait for: the server's
-``url``, an ``environment`` to add. Exit status 78: unfit genai-bench; 74: no events written.
+``seconds``, ``requests`` (null: no limit), ``beat_s``, ``go``, a file to wait for: the server's
+``url``, an ``environment`` to add, and ``levels``, a file that grows by a line for each level
+behind those of the command line: its concurrency. Exit status 78: unfit genai-bench; 74: no events
+written.
 """
 
 from __future__ import annotations
@@ -266,6 +269,11 @@ def _announce_levels(collector_class: Any) -> None:
     collector_class.aggregate_metrics_data = finish
 
 
+def _beside(name: str) -> dict[str, Any]:
+    """Names of a module beside this file, where Python looks for none as it is run."""
+    return runpy.run_path(str(Path(__file__).with_name(name)))
+
+
 def _adapt() -> Any:
     """Apply the changes and return genai-bench's command line."""
     import genai_bench.cli.cli as cli
@@ -280,10 +288,10 @@ def _adapt() -> Any:
         setattr(cli, name, function)
     _read_streams(openai_user, openai_user.OpenAIUser)
     _record_requests(openai_user.OpenAIUser)
-    # As this file is run, Python looks for no module beside it.
-    workers = runpy.run_path(str(Path(__file__).with_name("genai_bench_workers.py")))
-    workers["gather"](DistributedRunner, before=_before_setup, gathered=_remember_workers)
+    gather = _beside("genai_bench_workers.py")["gather"]
+    gather(DistributedRunner, before=_before_setup, gathered=_remember_workers)
     _announce_levels(AggregatedMetricsCollector)
+    _beside("genai_bench_levels.py")["go_on"](cli.benchmark, Path(_options["levels"]))
     return cli.cli
 
 

@@ -39,6 +39,7 @@ from autotuner.spec.experiment import (
     Failed,
     Outcome,
     Phase,
+    Pruned,
     Purpose,
 )
 from autotuner.spec.workload import Level
@@ -81,7 +82,11 @@ class Progress:
         self._total = self._done = self._failed = 0
         self._running: dict[str, tuple[str, str]] = {}
         self._levels: dict[str, tuple[Level, ...]] = {}
-        """Of each running attempt, in the order in which they run."""
+        """Of each running attempt, in the order in which they run; empty where it is decided
+        level by level."""
+        self._loaded: dict[str, int] = {}
+        """Levels that each running attempt has behind it."""
+        self._skipped: dict[str, int] = {}
         self._started_at = time.monotonic()
         self._measured_here = 0
 
@@ -93,26 +98,33 @@ class Progress:
             case AttemptStarted(attempt=attempt, levels=levels):
                 self._running[attempt.id] = (attempt.experiment.label, "starting")
                 self._levels[attempt.id] = levels
+                self._loaded[attempt.id] = self._skipped[attempt.id] = 0
             case PhaseEntered(attempt=attempt, phase=Phase.LOAD):
-                self._loading(attempt, 0)
+                self._loading(attempt)
             case PhaseEntered(attempt=attempt, phase=phase):
                 self._running[attempt.id] = (attempt.experiment.label, _spoken(phase.value))
             case LevelFinished(attempt=attempt, result=result):
-                self._loading(attempt, self._levels[attempt.id].index(result.level) + 1)
+                skipped = _is_skipped(result)
+                self._skipped[attempt.id] += skipped
+                self._loaded[attempt.id] += not skipped
+                self._loading(attempt)
             case AttemptFinished(attempt=attempt, outcome=outcome, will_retry=will_retry):
                 self._running.pop(attempt.id, None)
-                del self._levels[attempt.id]
+                for by_attempt in (self._levels, self._loaded, self._skipped):
+                    del by_attempt[attempt.id]
                 if attempt.purpose is not Purpose.SEARCH:
                     return  # counted before
-                self._done += isinstance(outcome, Completed)
+                self._done += isinstance(outcome, Completed | Pruned)
                 self._failed += isinstance(outcome, Failed) and not will_retry
                 self._measured_here += not (will_retry or isinstance(outcome, Cancelled))
 
-    def _loading(self, attempt: Attempt, index: int) -> None:
-        levels = self._levels[attempt.id]
+    def _loading(self, attempt: Attempt) -> None:
+        levels, index = self._levels[attempt.id], self._loaded[attempt.id]
         state = "stopping the server"
         if index < len(levels):
             state = f"level {index + 1}/{len(levels)}: {levels[index]}"
+        elif not levels and not self._skipped[attempt.id]:
+            state = f"level {index + 1}"
         self._running[attempt.id] = (attempt.experiment.label, state)
 
     def lines(self, event: StudyEvent) -> Iterator[str]:
@@ -154,6 +166,10 @@ class Progress:
                     f"[yellow]nothing runs for {_duration(waited_s)}[/]: "
                     f"{escape(experiment.label)} waits, as {why}"
                 )
+            case LevelFinished(attempt=attempt, result=result) if _is_skipped(result):
+                if self._skipped[attempt.id] == 1:
+                    why = escape(one_line(result.reason or "", _REASON_CHARS))
+                    yield f"{self._count(attempt.experiment.index)} no more levels: {why}"
             case LevelFinished(attempt=attempt, result=result):
                 yield f"{self._count(attempt.experiment.index)} {_level_line(result)}"
             case AttemptFinished(attempt=attempt, outcome=outcome, will_retry=will_retry):
@@ -216,6 +232,10 @@ def _flat(text: str) -> str:
     return " ".join(text.split())
 
 
+def _is_skipped(result: LevelResult) -> bool:
+    return result.status is LevelStatus.SKIPPED
+
+
 def _level_line(result: LevelResult) -> str:
     level = escape(str(result.level))
     if result.status is not LevelStatus.OK:
@@ -233,6 +253,10 @@ def _outcome_line(outcome: Outcome) -> str:
     match outcome:
         case Completed():
             return "[green]completed[/]"
+        case Pruned(reason=reason):
+            return (
+                f"[green]given up[/], as it cannot win: {escape(one_line(reason, _REASON_CHARS))}"
+            )
         case Cancelled(reason=reason):
             return f"[yellow]cancelled[/]: {escape(reason)}"
         case Failed(kind=kind, phase=phase, message=message, evidence=evidence):

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from autotuner.results.counting import level_of
+from autotuner.results.levels import LevelStatus
 from autotuner.results.limits import number
 from autotuner.results.load import StudyResults
 from autotuner.results.score import EntryStatus, Ranking, RankingEntry
@@ -33,10 +34,11 @@ _REASON_CHARS = 200
 _VERDICT_CHARS = 600
 _PLACES = {
     EntryStatus.PENDING: "…",
+    EntryStatus.PRUNED: "<",
     EntryStatus.INFEASIBLE: "-",
     EntryStatus.NOT_COMPARABLE: "≠",
 }
-_PENALISED, _UNSUPPORTED = "*", "†"
+_PENALISED, _UNSUPPORTED, _SKIPPED = "*", "†", "·"
 
 Row = Mapping[str, object]
 
@@ -72,13 +74,16 @@ def print_failures(results: StudyResults, console: Console) -> None:
     """Why experiments cannot win, and the line of the log that says so."""
     ended = {row["experiment_id"]: row for row in results.experiments.to_dict("records")}
     for entry in results.ranking().entries:
-        if entry.status not in (EntryStatus.INFEASIBLE, EntryStatus.NOT_COMPARABLE):
+        if entry.status in (EntryStatus.FEASIBLE, EntryStatus.PENDING):
             continue
         reason = one_line(entry.score.reason, 2 * _REASON_CHARS)
         row = ended.get(entry.experiment_id, {})
         if row.get("outcome") == "failed":
             reason = f"{row['failure_kind']}: {one_line(row['failure_message'], _REASON_CHARS)}"
         label = escape(shown_label(entry))
+        if entry.status is EntryStatus.PRUNED:
+            console.print(f"{label}: given up, {escape(reason)}", soft_wrap=True)
+            continue
         console.print(f"[red]{label}[/]: {escape(reason)}", soft_wrap=True)
         if evidence := telling_line(row.get("evidence")):
             console.print(f"    [dim]{escape(evidence)}[/]", soft_wrap=True, highlight=False)
@@ -177,6 +182,8 @@ class _Shown:
             notes.append(
                 f"{_UNSUPPORTED} from fewer requests than the statistic takes; raise `stop`"
             )
+        if _SKIPPED in cells:
+            notes.append(f"{_SKIPPED} skipped: the levels before showed that it is not worth it")
         return [*notes, f"TTFT and TPOT at the score's level; {self.ranking.caveat}."]
 
     def _score(self, entry: RankingEntry, at_score: Row) -> str:
@@ -187,6 +194,8 @@ class _Shown:
 
     def _at_level(self, entry: RankingEntry, level: Level) -> str:
         row = self.rows.get((entry.experiment_id, str(level)), {})
+        if row.get("status") == LevelStatus.SKIPPED:
+            return _SKIPPED
         value = _number(row.get(self.ranking.column))
         return value + self._mark(row) if value else ""
 

@@ -35,7 +35,7 @@ from autotuner.execution.ray_metrics import RayMetrics
 from autotuner.execution.ray_nodes import ask_nodes, node_lives, told
 from autotuner.execution.ray_ranks import RankGroup
 from autotuner.node.events import AttemptEnded, AttemptOrder, SlotCleared
-from autotuner.spec.experiment import Completed, FailureKind
+from autotuner.spec.experiment import Completed, FailureKind, Pruned
 from autotuner.spec.server import Footprint
 from autotuner.supervision.sweep import sweep_attempt
 
@@ -253,7 +253,7 @@ class RayExecutor(Executor):
             live.holds_slot = True
         elif isinstance(event, AttemptEnded | AttemptLost | SlotCleared):
             del self._live[attempt_id]
-            well = isinstance(event, AttemptEnded) and event.outcome == Completed()
+            well = isinstance(event, AttemptEnded) and isinstance(event.outcome, Completed | Pruned)
             # A rank that was lost may have left something on a node that lives.
             unsure = live.group is not None and not well
             self._end(live, sweep=unsure or isinstance(event, AttemptLost))

@@ -75,6 +75,8 @@ class Selection:
         match self.entry.status:
             case EntryStatus.FEASIBLE:
                 found += self._doubts_about_the_lead()
+            case EntryStatus.PRUNED:
+                found.append(f"GIVEN UP, as it cannot win: {self.entry.score.reason}")
             case EntryStatus.INFEASIBLE:
                 found.append(f"INFEASIBLE: {self.entry.score.reason}")
             case EntryStatus.PENDING:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from autotuner.results.levels import LevelResult
+from autotuner.search.level_plans import AllLevels, LevelPlan
 from autotuner.spec.experiment import Attempt, Outcome, Phase, Timeouts
+from autotuner.spec.judging import Judging
 from autotuner.spec.ordering import drawn
 from autotuner.spec.study import BenchConfig
 from autotuner.spec.workload import Level, Workload
@@ -36,6 +38,24 @@ class AttemptOrder:
     timeouts: Timeouts
     order_seed: int | None = None
     """Levels run in an order drawn with this seed; None: in plan order."""
+    plan: LevelPlan | None = None
+    """Decides after each level which is next, and which are not worth it; None: all are run."""
+    judging: Judging | None = None
+    """How the study judges levels, for a plan that looks at goodput; None: none does."""
+
+    def with_plan(self, plan: LevelPlan | None, judging: Judging) -> AttemptOrder:
+        """The order with a plan of levels.
+
+        One that decides nothing is no plan: its levels run in the drawn order, repeats and all.
+
+        Args:
+            judging: How the study judges levels.
+        """
+        if isinstance(plan, AllLevels):
+            wanted = {level.of_all_repeats for level in plan.levels}
+            own = tuple(level for level in self.levels if level.of_all_repeats in wanted)
+            plan = None if own == self.levels else replace(plan, levels=own)
+        return replace(self, plan=plan, judging=None if plan is None else judging)
 
     @property
     def workloads(self) -> tuple[Workload, ...]:
@@ -52,8 +72,16 @@ class AttemptOrder:
 
     @property
     def levels(self) -> tuple[Level, ...]:
-        """All levels as they are run."""
+        """All levels as they are run; with a plan, those that it may choose from."""
+        if self.plan is not None:
+            return self.plan.most
         return tuple(level for w in self.workloads for level in self.levels_of(w))
+
+    @property
+    def known_levels(self) -> tuple[Level, ...]:
+        """As they are run; none where a plan decides level by level."""
+        fixed = self.plan is None or isinstance(self.plan, AllLevels)
+        return self.levels if fixed else ()
 
     def _drawn(self, items: Sequence[T], key: Callable[[T], str]) -> Sequence[T]:
         if self.order_seed is None:
@@ -66,8 +94,10 @@ class AttemptOrder:
         """Seconds after which the node must have ended the attempt by itself."""
         times = self.timeouts
         workloads = self.attempt.experiment.workloads
-        boots_s = 300.0 * sum(len(w.levels) for w in workloads)
-        load_s = sum((w.stop.seconds + times.level_grace_s) * len(w.levels) for w in workloads)
+        levels = self.attempt.experiment.levels if self.plan is None else self.plan.most
+        stop_s = {workload.name: workload.stop.seconds for workload in workloads}
+        boots_s = 300.0 * len(levels)
+        load_s = sum(stop_s[level.workload] + times.level_grace_s for level in levels)
         flights_s = _PREFLIGHT_S + 2 * times.device_s
         return (
             flights_s

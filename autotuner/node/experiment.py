@@ -31,7 +31,7 @@ from autotuner.node.measurement import Measurement
 from autotuner.node.preparation import Preparation, prepare
 from autotuner.node.ranks import Ranks
 from autotuner.node.spanning import Span
-from autotuner.spec.experiment import Completed, Failed, FailureKind, Outcome, Phase
+from autotuner.spec.experiment import Completed, Failed, FailureKind, Outcome, Phase, Pruned
 from autotuner.supervision.lease import Lease, held_lease
 from autotuner.supervision.sweep import Swept, sweep
 
@@ -121,7 +121,7 @@ class _AttemptRun:
             outcome = _failed_by(error, self._phase)
         if self._ranks is not None:
             hurry = self._should_stop() is not None
-            self._ranks.finish(hurry=hurry, completed=outcome == Completed())
+            self._ranks.finish(hurry=hurry, completed=isinstance(outcome, Completed | Pruned))
         if self._devices.readable and self._slot_fault is None and not self._should_stop():
             yield from self._postflight()
         self._end_ranks()

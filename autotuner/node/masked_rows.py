@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from autotuner.bench.base import LevelLoad
 from autotuner.node.preparation import Preparation
+from autotuner.results.goodput import with_goodput
 from autotuner.results.level_rows import level_result
 from autotuner.results.levels import LevelResult, RequestRecord
 from autotuner.supervision.environment import mask_secrets
@@ -18,7 +19,16 @@ __all__ = ["masked_rows"]
 
 
 def masked_rows(prepared: Preparation, load: LevelLoad) -> LevelResult:
-    """The rows of a level that was loaded."""
+    """The rows of a level that was loaded; with goodput where the order says what that is."""
+    judging = prepared.order.judging
+    result = _level_result(prepared, load)
+    if judging is None:
+        return result
+    gpus = prepared.order.attempt.experiment.footprint.gpus
+    return with_goodput(result, judging, gpus)
+
+
+def _level_result(prepared: Preparation, load: LevelLoad) -> LevelResult:
     experiment, secrets = prepared.order.attempt.experiment, prepared.secrets
     (workload,) = (w for w in experiment.workloads if w.name == load.level.workload)
     return level_result(

@@ -21,6 +21,7 @@ from autotuner.node.failures import (
     kind_of_level_failure,
     server_ended,
 )
+from autotuner.node.levels_in_turn import LevelsInTurn
 from autotuner.node.liveness import answers
 from autotuner.node.page_cache import reading_ahead
 from autotuner.node.preparation import Preparation
@@ -28,7 +29,15 @@ from autotuner.node.ranks import Ranks
 from autotuner.node.readiness import wait_until_ready
 from autotuner.node.warmup import warm_up
 from autotuner.results.levels import LevelResult, LevelStatus
-from autotuner.spec.experiment import Cancelled, Completed, Failed, FailureKind, Outcome, Phase
+from autotuner.spec.experiment import (
+    Cancelled,
+    Completed,
+    Failed,
+    FailureKind,
+    Outcome,
+    Phase,
+    Pruned,
+)
 from autotuner.spec.launching import DockerSettings
 from autotuner.supervision.environment import kernel_facts
 
@@ -58,6 +67,7 @@ class Measurement:
         self.experiment = self.order.attempt.experiment
         self.config = self.experiment.server
         self.generator = load_generator(self.order.bench.name)
+        self.turn = LevelsInTurn(self.order)
 
     def steps(self) -> Iterator[AttemptEvent]:
         """Carry it out, event by event; the server is gone at the end, whatever happens.
@@ -75,13 +85,11 @@ class Measurement:
 
     def _boot(self) -> Booted:
         """Have the load generator get ready beside the server's start, which is not measured."""
-        workload = self.order.workloads[0]
-        return self.generator.boot(
-            self.prepared.target(_UNKNOWN_URL),
-            workload,
-            self.order.levels_of(workload),
-            self.prepared.load_context(),
-        )
+        ahead = self.turn.known_ahead
+        if ahead is None:
+            return Booted()
+        target, context = self.prepared.target(_UNKNOWN_URL), self.prepared.load_context()
+        return self.generator.boot(target, *ahead, context)
 
     def _served(self, booted: Booted, cache: CompileCache | None) -> Iterator[AttemptEvent]:
         yield PhaseStarted(Phase.SERVER_START)
@@ -105,13 +113,14 @@ class Measurement:
     def outcome(self) -> Outcome:
         """How it ended, where `steps` came to their end."""
         if not self.failed_levels:
-            return Completed()
+            pruned = self.turn.pruned
+            return Completed() if pruned is None else Pruned(pruned)
         first, kind = self.failed_levels[0]
         return Failed(
             kind,
             Phase.LOAD,
-            f"{len(self.failed_levels)} of {len(self.experiment.levels)} levels have no valid "
-            f"measurement, the first is {first.level}",
+            f"{len(self.failed_levels)} of {self.turn.loaded} levels have no valid measurement, "
+            f"the first is {first.level}",
             first.reason or "",
         )
 
@@ -182,8 +191,7 @@ class Measurement:
         rows_of = _rows_maker()
         started, load_s = time.monotonic(), 0.0
         try:
-            for workload in self.order.workloads:
-                levels = self.order.levels_of(workload)
+            for workload, levels in self.turn.groups():
                 loading = self.generator.run(target, workload, levels, context, booted)
                 booted = None  # it was for the first workload
                 with closing(loading) as loads:
@@ -191,11 +199,20 @@ class Measurement:
                         result = rows_of(self.prepared, load)
                         duration_s = result.summary.get("duration_s")
                         load_s += duration_s if isinstance(duration_s, float) else 0.0
+                        self.turn.saw(result)
                         yield LevelMeasured(result)
                         self._check_after_level(server, target, load, result)
+            yield from self._left_out()
         finally:
             self.facts["seconds_load"] = load_s
             self.facts["seconds_bench_overhead"] = time.monotonic() - started - load_s
+
+    def _left_out(self) -> Iterator[LevelMeasured]:
+        from autotuner.results.level_rows import skipped
+
+        attempt, simulated = self.order.attempt, self.engine.simulated
+        for level, reason in self.turn.left_out():
+            yield LevelMeasured(skipped(level, attempt, reason, simulated=simulated))
 
     def _check_after_level(
         self, server: Server, target: Target, load: LevelLoad, result: LevelResult
@@ -206,7 +223,7 @@ class Measurement:
             raise AttemptFailedError(server_ended(server, self.engine, Phase.LOAD, ready=True))
         ok = result.status is LevelStatus.OK
         # A hang shows in the next level at the latest; the last one has none.
-        last = load.level == self.order.levels[-1]
+        last = self.turn.at_end
         # None: it may have cut some, and does not say.
         if ok and not (last and result.summary["requests_cut"] != 0):
             return

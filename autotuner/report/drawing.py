@@ -154,6 +154,7 @@ def _problem(configuration: Configuration) -> str:
     return {
         EntryStatus.PENDING: "not measured yet",
         EntryStatus.INFEASIBLE: "misses a limit",
+        EntryStatus.PRUNED: "given up",
     }.get(configuration.entry.status, configuration.status_word)
 
 

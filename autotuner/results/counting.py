@@ -15,6 +15,7 @@ from autotuner.results.comparability import (
     compare_circumstances,
 )
 from autotuner.results.files import ResultPaths, read_files
+from autotuner.results.levels import LevelStatus
 from autotuner.results.limits import LevelRow
 from autotuner.results.measured import Measured
 from autotuner.results.place import Place
@@ -54,19 +55,20 @@ class Counting:
         self, experiment: ExpectedExperiment, attempts: Iterable[str]
     ) -> dict[Level, LevelRow]:
         """The levels of some attempts of an experiment, pooled; in the experiment's order."""
-        rows: dict[Level, list[Row]] = {}
-        files: dict[Level, list[Place]] = {}
+        found: dict[Level, list[tuple[Row, Place]]] = {}
         for attempt in attempts:
             stored = self.levels_of.get(attempt, {})
             for index, level in enumerate(experiment.levels):
                 if level in stored:
-                    rows.setdefault(level.of_all_repeats, []).append(stored[level])
-                    file = self.paths.requests_file(attempt, index)
-                    files.setdefault(level.of_all_repeats, []).append(file)
+                    place = self.paths.requests_file(attempt, index)
+                    found.setdefault(level.of_all_repeats, []).append((stored[level], place))
         order = dict.fromkeys(level.of_all_repeats for level in experiment.levels)
-        return {
-            level: pool(rows[level], self._reader(files[level])) for level in order if level in rows
-        }
+        return {level: self._pool(found[level]) for level in order if level in found}
+
+    def _pool(self, found: Sequence[tuple[Row, Place]]) -> LevelRow:
+        """One row; where some measured the level, those that skipped it say nothing of it."""
+        loaded = [one for one in found if one[0]["status"] != LevelStatus.SKIPPED] or found
+        return pool([row for row, _ in loaded], self._reader([place for _, place in loaded]))
 
     def _reader(self, files: Sequence[Place]) -> Callable[[], pa.Table]:
         schema = file_schema(REQUESTS, self.study.study_id)

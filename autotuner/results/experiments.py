@@ -8,7 +8,7 @@ from typing import cast
 from autotuner.results.gpu_time import reserved_columns
 from autotuner.results.parameter_columns import ParameterColumn
 from autotuner.results.schema import SCHEMA_VERSION
-from autotuner.spec.experiment import Attempt, Cancelled, Completed, Failed, Outcome
+from autotuner.spec.experiment import Attempt, Cancelled, Completed, Failed, Outcome, Pruned
 
 __all__ = ["cpu_set", "experiment_row"]
 
@@ -83,6 +83,8 @@ def _outcome_columns(outcome: Outcome) -> dict[str, object]:
     match outcome:
         case Completed():
             return {"outcome": "completed"}
+        case Pruned(reason=reason):
+            return {"outcome": "pruned", "failure_message": reason}
         case Cancelled(reason=reason):
             return {"outcome": "cancelled", "failure_message": reason}
         case Failed(kind=kind, phase=phase, message=message, evidence=evidence):

@@ -12,7 +12,7 @@ from autotuner.results.summary import summarize
 from autotuner.spec.experiment import Attempt
 from autotuner.spec.workload import Level
 
-__all__ = ["level_result", "not_measured", "tpot_s"]
+__all__ = ["level_result", "not_measured", "skipped", "tpot_s"]
 
 _SHOWN_ERROR_CHARS = 200
 _JUDGED = (
@@ -75,7 +75,17 @@ def not_measured(
     level: Level, attempt: Attempt, reason: str, *, simulated: bool = False
 ) -> LevelResult:
     """Build the row of an expected level that has no measurement; all its numbers are null."""
-    status = LevelStatus.NOT_MEASURED
+    return _without_numbers(level, attempt, LevelStatus.NOT_MEASURED, reason, simulated)
+
+
+def skipped(level: Level, attempt: Attempt, reason: str, *, simulated: bool = False) -> LevelResult:
+    """Build the row of a level that was not worth its time; all its numbers are null."""
+    return _without_numbers(level, attempt, LevelStatus.SKIPPED, reason, simulated)
+
+
+def _without_numbers(
+    level: Level, attempt: Attempt, status: LevelStatus, reason: str, simulated: bool
+) -> LevelResult:
     state = {"status": status.value, "reason": reason, "simulated": simulated}
     return LevelResult(
         level, status, reason, table_of([], REQUESTS), {**_keys(level, attempt), **state}

@@ -36,6 +36,8 @@ class LevelStatus(StrEnum):
     """Loaded, but without a valid measurement; numbers, where present, are for diagnosis."""
     NOT_MEASURED = "not_measured"
     """Expected and never loaded, or lost."""
+    SKIPPED = "skipped"
+    """Never loaded, since the levels before showed that it is not worth it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ class Measured:
     """What is stored of one experiment's counting attempts."""
 
     outcome: str | None
-    """``completed``, ``failed``, ``cancelled``, or None while the attempt has not ended."""
+    """``completed``, ``pruned``, ``failed``, ``cancelled``, or None while the attempt has not
+    ended."""
     failure: str
     """Why it did not complete; empty otherwise."""
     levels: Mapping[Level, LevelRow]
@@ -36,6 +37,15 @@ class Measured:
     def rows(self) -> int:
         """Level rows that are stored, each repeat by itself."""
         return sum(int(str(row.get("measurements") or 1)) for row in self.levels.values())
+
+    @property
+    def skipped(self) -> dict[Level, str]:
+        """Levels that no attempt was loaded with, as they were not worth it, and why."""
+        return {
+            level: str(row["reason"])
+            for level, row in self.levels.items()
+            if row.get("status") == LevelStatus.SKIPPED
+        }
 
     def problem(self, levels: Sequence[Level]) -> str:
         """Why it is no complete measurement of these levels; empty when it is."""

@@ -55,7 +55,7 @@ _RATES = (
 )
 _PER_COMPLETED = ("input_tokens_mean", "output_tokens_mean")
 _LARGEST = ("client_processes", "client_cpu_share")
-_WORSE = (LevelStatus.OK, LevelStatus.FAILED, LevelStatus.NOT_MEASURED)
+_WORSE = (LevelStatus.OK, LevelStatus.SKIPPED, LevelStatus.FAILED, LevelStatus.NOT_MEASURED)
 
 
 def pool(rows: Sequence[LevelRow], read_requests: Callable[[], pa.Table]) -> LevelRow:

@@ -138,7 +138,8 @@ LEVELS = pa.schema(
 )
 """One row per expected level of an attempt, measured or not.
 
-``status`` is ``ok``, ``failed`` or ``not_measured``; ``reason`` is null when ok.
+``status`` is ``ok``, ``failed``, ``not_measured``, or ``skipped`` where the levels before showed
+that it is not worth its time; ``reason`` is null when ok.
 ``duration_s`` runs from the first request start to the last end of any request; where the load
 generator keeps no times of requests, it is the length of the level that it tells, and nothing is
 known of cut requests: their columns are null, and throughputs are lower bounds. ``requests`` counts
@@ -158,7 +159,7 @@ limited the numbers. ``request_slos``, ``goodput_*`` and ``output_tokens_per_usd
 study's limits and price, see `autotuner.results.goodput`.
 
 Every number is null where there is nothing to compute it from; all of them, the counts too, are
-null for a level that was not measured.
+null for a level that was not measured, or skipped.
 """
 
 _EXPERIMENT = [
@@ -226,7 +227,8 @@ _EXPERIMENT = [
 def experiments_schema(parameters: Iterable[ParameterColumn]) -> pa.Schema:
     """Schema of the experiment rows: one per attempt, ended by one column per parameter.
 
-    ``outcome`` is ``completed``, ``failed`` or ``cancelled``; ``command`` is shell-quoted;
+    ``outcome`` is ``completed``, ``pruned``, ``failed`` or ``cancelled``; ``failure_message`` says
+    why it did not complete; ``command`` is shell-quoted;
     CPU sets read ``0-3,8``; ``seconds_*`` are durations in seconds, null where not reached.
     ``image`` is a container's image by name and ``image_id`` what that name meant, its digest;
     ``server_node`` is the node of a Kubernetes cluster, where ``host`` is that of the load;

@@ -14,7 +14,8 @@ from autotuner.results.limits import penalised
 from autotuner.results.measured import Measured
 from autotuner.results.study_record import ExpectedExperiment
 from autotuner.spec.judging import Judging
-from autotuner.spec.objective import Direction
+from autotuner.spec.objective import Direction, Objective, Over
+from autotuner.spec.workload import Level
 
 __all__ = [
     "EntryStatus",
@@ -50,6 +51,8 @@ class EntryStatus(StrEnum):
     FEASIBLE = "feasible"
     NOT_COMPARABLE = "not_comparable"
     """Measured under other circumstances than the rest; the score's reason says which."""
+    PRUNED = "pruned"
+    """Given up because its levels showed that it cannot win; the score's reason says how."""
     INFEASIBLE = "infeasible"
     """Ended, and cannot win; the score's reason says why."""
     PENDING = "pending"
@@ -186,7 +189,7 @@ def score_experiment(
 
     It is feasible only when its attempt completed, every expected level is ok, and the levels
     that the objective looks at have the number and keep the constraints. Limits are judged on
-    the pooled levels.
+    the pooled levels. Where the best level counts, one may have been skipped.
     """
     objective, constraints = judging.objective, judging.constraints
     unit = unit_of(objective.metric)
@@ -197,10 +200,12 @@ def score_experiment(
             f"running or interrupted: {measured.rows} of {len(experiment.levels)} levels stored"
         )
         return Score(None, unit, False, reason, None), EntryStatus.PENDING
-    levels = tuple(dict.fromkeys(level.of_all_repeats for level in experiment.levels))
+    levels = _counting_levels(experiment, measured, objective)
     reading = read_objective(levels, measured.usable, objective, constraints)
     reason = measured.problem(levels) or reading.reason
     status = EntryStatus.INFEASIBLE if reason else EntryStatus.FEASIBLE
+    if measured.outcome == "pruned":
+        status, reason = EntryStatus.PRUNED, measured.failure
     score = Score(
         reading.value,
         unit,
@@ -216,6 +221,18 @@ def score_experiment(
     samples = tuple(value for value in values if value is not None)
     # Without a sample of its own, e.g. where one server alone cannot give the number.
     return replace(score, samples=samples or (score.effective or 0.0,)), status
+
+
+def _counting_levels(
+    experiment: ExpectedExperiment, measured: Measured, objective: Objective
+) -> tuple[Level, ...]:
+    """Those that must be ok, repeats as one."""
+    levels = dict.fromkeys(level.of_all_repeats for level in experiment.levels)
+    if objective.over is not Over.BEST:
+        return tuple(levels)
+    skipped = measured.skipped
+    # None at all is no best, and the reason of one that was skipped tells why.
+    return tuple(level for level in levels if level not in skipped) or tuple(levels)
 
 
 def unit_of(metric: str) -> str:

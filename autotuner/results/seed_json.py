@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from autotuner.errors import OutputError
+from autotuner.results.levels import LevelStatus
 from autotuner.results.load import StudyResults
 from autotuner.results.score import EntryStatus, Ranking, RankingEntry
 from autotuner.results.study_record import ExpectedExperiment
@@ -115,6 +116,7 @@ def _experiment(
 def _metrics(experiment_id: str, name: str, results: StudyResults) -> dict[str, object]:
     frame = results.pooled_levels
     frame = frame[frame["experiment_id"] == experiment_id]
+    frame = frame[frame["status"] != LevelStatus.SKIPPED.value]
     rows: list[Row] = [
         dict(zip(frame.columns, r, strict=True)) for r in frame.itertuples(index=False)
     ]

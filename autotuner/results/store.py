@@ -38,8 +38,10 @@ class EndedAttempt:
     experiment_id: str
     number: int
     completed: bool
+    pruned: bool
+    """Given up for good, as it cannot win."""
     failure: FailureKind | None
-    """None for one that completed or was cancelled."""
+    """None for one that completed, or was pruned or cancelled."""
     host: str | None
     began: bool
     """Whether it gave any sign of life."""
@@ -166,6 +168,7 @@ class ResultStore:
                 row["experiment_id"],
                 row["attempt"],
                 completed=row["outcome"] == "completed",
+                pruned=row["outcome"] == "pruned",
                 failure=FailureKind(row["failure_kind"]) if row["failure_kind"] else None,
                 host=row["host"],
                 began=row["seconds_actor_start"] is not None,
@@ -232,7 +235,9 @@ def _continued(paths: ResultPaths, study: StudyRecord, *, resume_changed: bool) 
         )
     if existing.study_id != study.study_id and not resume_changed:
         before = ResultStore(paths, existing)
-        measured = frozenset(a.experiment_id for a in before.ended_attempts() if a.completed)
+        measured = frozenset(
+            a.experiment_id for a in before.ended_attempts() if a.completed or a.pruned
+        )
         raise OutputError(
             f"{paths.root} holds experiments of {study.name!r} as it was before it changed: "
             f"{difference(existing, study, measured)}. Go on there with --resume, or choose "

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from autotuner.results.limits import LevelRow
 from autotuner.spec.workload import Level
@@ -42,6 +43,10 @@ class NoMore:
 class LevelPlan(ABC):
     """The levels of one attempt; a frozen value that can be pickled."""
 
+    decides_repeats: ClassVar[bool] = False
+    """Whether it tells the repeats of a level apart. If not, each that it gives is measured as
+    often as its workload says, and seen once, with its repeats pooled."""
+
     @abstractmethod
     def next(self, seen: Sequence[Seen]) -> Level | NoMore:
         """The level to load next.
@@ -60,12 +65,15 @@ class LevelPlan(ABC):
 
 @dataclass(frozen=True, slots=True)
 class AllLevels(LevelPlan):
-    """Every level, in this order."""
+    """Every one of these levels, in this order."""
 
+    decides_repeats: ClassVar[bool] = True
     levels: tuple[Level, ...]
+    rest: str = ""
+    """Why the experiment's others are left out; empty where there are none."""
 
     def next(self, seen: Sequence[Seen]) -> Level | NoMore:
-        return self.levels[len(seen)] if len(seen) < len(self.levels) else NoMore("")
+        return self.levels[len(seen)] if len(seen) < len(self.levels) else NoMore(self.rest)
 
     @property
     def most(self) -> tuple[Level, ...]:

@@ -20,6 +20,7 @@ __all__ = [
     "FailureKind",
     "Outcome",
     "Phase",
+    "Pruned",
     "Purpose",
     "Retry",
     "Timeouts",
@@ -142,7 +143,15 @@ _PERMANENT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """Every expected level was measured."""
+    """Every expected level was measured, or was not worth it by the attempt's plan of levels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """Given up because its levels showed that it cannot win; those are valid measurements."""
+
+    reason: str
+    """Which numbers said so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +173,7 @@ class Cancelled:
     reason: str
 
 
-Outcome = Completed | Failed | Cancelled
+Outcome = Completed | Pruned | Failed | Cancelled
 
 
 @dataclass(frozen=True, slots=True)

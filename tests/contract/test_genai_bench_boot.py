@@ -3,6 +3,7 @@
 import contextlib
 import json
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,10 +14,11 @@ from autotuner.bench.base import Target
 from autotuner.node.events import AttemptEnded, LevelMeasured
 from autotuner.node.experiment import run_attempt
 from autotuner.results.levels import RequestStatus
-from autotuner.spec.experiment import Completed
+from autotuner.search.level_plans import LevelPlan, NoMore
+from autotuner.spec.experiment import Completed, Pruned
 from autotuner.spec.server import Model
 from autotuner.spec.study import BenchConfig
-from autotuner.spec.workload import StopRule, Workload
+from autotuner.spec.workload import Level, StopRule, Workload
 
 pytestmark = pytest.mark.genai_bench
 
@@ -145,3 +147,40 @@ def test_an_attempt_calls_it_once_for_all_levels_of_a_workload(
     assert [level.status.value for level in measured] == ["ok"] * 3
     calls = sorted(name for name in ended.logs if name.startswith("bench-"))
     assert calls == ["bench-one-0.log", "bench-other-0.log"]
+
+
+@dataclass(frozen=True)
+class Doubling(LevelPlan):
+    """Doubles the concurrency until throughput has doubled, or nothing is left."""
+
+    levels: tuple[Level, ...]
+
+    def next(self, seen):
+        rates = [float(one.row["output_throughput_tok_s"]) for one in seen]
+        if rates and rates[-1] > 2 * rates[0]:
+            return NoMore("throughput has doubled", pruned=True)
+        return self.levels[len(seen)]
+
+    @property
+    def most(self):
+        return self.levels
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_levels_that_a_plan_decides_share_one_call_too(
+    make_order, make_workload, tokenizer, workers
+):
+    order = make_order(
+        bench=BenchConfig("genai-bench", workers=workers),
+        model=Model("/models/m", tokenizer),
+        workloads=(make_workload("one", concurrency=(1, 2, 4, 8, 16, 32)),),
+        flags={"time-scale": 0.2},
+    )
+    *events, ended = run_attempt(replace(order, plan=Doubling(order.levels)))
+    assert ended.outcome == Pruned("throughput has doubled")
+    measured = [event.result for event in events if isinstance(event, LevelMeasured)]
+    statuses = [level.status.value for level in measured]
+    assert 2 <= statuses.count("ok") < 6
+    assert statuses == sorted(statuses)  # what is skipped comes last
+    assert statuses.count("skipped") == 6 - statuses.count("ok")
+    assert [name for name in ended.logs if name.startswith("bench-")] == ["bench-one-0.log"]

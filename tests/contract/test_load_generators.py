@@ -92,6 +92,22 @@ def well(load_of, sim, make_context):
 
 
 @pytest.fixture(scope="module")
+def decided(generator, tokenizer, sim, make_context):
+    """Levels that are decided one at a time: the loads, and how many were taken by each of them."""
+    taken = []
+
+    def levels():
+        for level in chat(2, 1, 3, requests=6).levels:
+            taken.append(level)
+            yield level
+
+    with sim() as (url, _):
+        target = Target(url, "mine", tokenizer, "vllm")
+        loads = generator.run(target, chat(requests=6), levels(), make_context())
+        return [(load, len(taken)) for load in loads]
+
+
+@pytest.fixture(scope="module")
 def hung(load_of, sim, make_context):
     """A level that is ended by its seconds, on a server that answers no more."""
     with sim("--fault-hang-after-requests", "4") as (url, _):
@@ -166,6 +182,12 @@ class TestLoadGenerator:
         _, loads = well
         assert [load.level for load in loads] == list(chat(3, 1, 2).levels)
         assert [load.failure for load in loads] == [None] * 3
+
+    def test_a_level_is_decided_when_the_one_before_is_known(self, decided):
+        assert [load.level.concurrency for load, _ in decided] == [2, 1, 3]
+        assert [load.failure for load, _ in decided] == [None] * 3
+        assert [taken for _, taken in decided] == [1, 2, 3]
+        assert all(count(load, RequestStatus.COMPLETED) >= 6 for load, _ in decided)
 
     def test_a_level_ends_when_it_has_its_requests(self, well):
         _, loads = well

@@ -11,6 +11,7 @@ from autotuner.spec.experiment import (
     Failed,
     FailureKind,
     Phase,
+    Pruned,
     Retry,
 )
 from autotuner.spec.server import CpuPlan, Footprint, Model, ServerConfig
@@ -73,7 +74,7 @@ class TestRetry:
         assert retried(judge, kind, [A, B]) is (kind.retry is not Retry.NEVER)
         assert retried(judge, kind, [A]) is (kind.retry is Retry.ANYWHERE)
 
-    @pytest.mark.parametrize("outcome", [Completed(), Cancelled("enough")])
+    @pytest.mark.parametrize("outcome", [Completed(), Pruned("behind"), Cancelled("enough")])
     def test_what_has_not_failed_is_not_retried(self, outcome):
         judge = policy()
         judge.record(E1, A, outcome, 0.0)

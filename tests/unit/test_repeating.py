@@ -1,7 +1,7 @@
 """What the driver measures again, and on how many servers."""
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,11 +12,12 @@ from autotuner.node.events import AttemptEnded, LevelMeasured, PhaseStarted
 from autotuner.planning import plan
 from autotuner.progress import RoundStarted
 from autotuner.results.confidence.verdict import VerdictKind
-from autotuner.results.level_rows import level_result
+from autotuner.results.level_rows import level_result, skipped
 from autotuner.results.levels import RequestRecord, RequestStatus
 from autotuner.results.load import load_results
 from autotuner.results.store import ResultStore
 from autotuner.resume import past_of
+from autotuner.search.level_plans import AllLevels
 from autotuner.spec.experiment import Completed, Failed, FailureKind, Phase, Purpose
 from autotuner.spec.workload import StopRule, Workload
 from autotuner.study import record_of
@@ -245,3 +246,38 @@ def test_a_study_in_which_nothing_succeeds_repeats_nothing(measure):
 def test_the_rows_say_why_each_attempt_was_made(measure):
     results, _ = measure(Speeds(clear), baseline={}, finalist_servers=2)
     assert set(results.experiments["purpose"]) == {"search", "confirm", "drift_check"}
+
+
+@dataclass
+class Skipping(Speeds):
+    """Its servers skip the highest level in the search."""
+
+    orders: list = field(default_factory=list)
+
+    def events(self, order):
+        self.orders.append(order)
+        *_, last = order.attempt.experiment.levels
+        missing = LevelMeasured(skipped(last, order.attempt, "too slow"))
+        if order.attempt.purpose is SEARCH:
+            order = replace(order, plan=AllLevels(order.levels[:-1]))
+        *levels, ended = super().events(order)
+        return [*levels, missing, ended]
+
+
+def test_a_repeat_measures_the_levels_that_the_search_has_measured(measure):
+    executor = Skipping(noisy)
+    workload = Workload("chat", "D(1,1000)", (1, 2, 4), StopRule(60.0))
+    results, _ = measure(executor, workloads=(workload,), finalist_servers=3)
+    search = [order for order in executor.orders if order.attempt.purpose is SEARCH]
+    repeats = [order for order in executor.orders if order.attempt.purpose is CONFIRM]
+    assert {order.plan for order in search} == {None}
+    assert repeats
+    assert {tuple(level.concurrency for level in order.levels) for order in repeats} == {(1, 2)}
+    assert {order.plan.rest for order in repeats} == {"the search has skipped it"}
+    assert len(results.ranking().feasible) == 3
+
+
+def test_where_nothing_was_skipped_repeats_measure_everything(measure):
+    executor = Speeds(noisy)
+    measure(executor, finalist_servers=2)
+    assert executor.of(CONFIRM)

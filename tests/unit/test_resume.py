@@ -14,6 +14,7 @@ from autotuner.spec.experiment import (
     Failed,
     FailureKind,
     Phase,
+    Pruned,
 )
 from autotuner.study import record_of
 
@@ -130,3 +131,15 @@ def test_closing_what_is_closed_changes_nothing(folder):
     close_torn_attempts(folder.plan, folder.store)
     after = folder.store.paths.experiment_file(f"{folder.plan.experiments[0].id}-a1").read_bytes()
     assert after == before
+
+
+def test_what_was_given_up_is_settled_even_where_failures_are_tried_again(folder):
+    folder.ended(1, Pruned("behind by 40 %"))
+    assert folder.past() == ([0, 2], 1, 0)
+    assert folder.past(retry_failed=True) == ([0, 2], 1, 0)
+
+
+def test_what_failed_before_it_was_given_up_is_settled(folder):
+    folder.ended(1, failed(FailureKind.OUT_OF_MEMORY_AT_LOAD))
+    folder.ended(1, Pruned("behind by 40 %"), number=2)
+    assert folder.past() == ([0, 2], 1, 0)

@@ -25,6 +25,7 @@ from autotuner.spec.experiment import (
     Failed,
     FailureKind,
     Phase,
+    Pruned,
     Purpose,
 )
 from autotuner.spec.objective import Direction, Objective
@@ -112,6 +113,8 @@ def test_every_experiment_is_in_exactly_one_state(watched):
     assert study.states == {"waiting": 2, "completed": 1, "cancelled": 1}
     study.finish(study.start(1, number=2), CRASHED)
     assert study.states == {"waiting": 1, "completed": 1, "failed": 1, "cancelled": 1}
+    study.finish(study.start(3), Pruned("behind"))
+    assert study.states == {"pruned": 1, "completed": 1, "failed": 1, "cancelled": 1}
 
 
 def test_what_earlier_runs_settled_is_counted(make_spec):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 from autotuner.bench.base import Booted, LevelLoad, LoadContext, LoadGenerator, Target
@@ -61,7 +61,7 @@ class OmeBenchmarkJob(LoadGenerator):
         self,
         target: Target,
         workload: Workload,
-        levels: Sequence[Level],
+        levels: Iterable[Level],
         context: LoadContext,
         booted: Booted | None = None,
     ) -> Generator[LevelLoad, None, None]:

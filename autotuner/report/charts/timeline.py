@@ -43,10 +43,12 @@ _PHASES = (
 _MARKS = {
     "failed": ("x", COLORS[0]),
     "cancelled": ("square-open", INK),
+    "pruned": ("triangle-down", GREY),
     "retry": ("triangle-up", COLORS[4]),
     "repeat of a finalist": ("circle", "#ffffff"),
     "drift check": ("diamond", COLORS[3]),
 }
+_ENDED_EARLY = ("failed", "cancelled", "pruned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Stay:
     @property
     def marks(self) -> tuple[str, ...]:
         """What is special about the attempt."""
-        found = [self.outcome] if self.outcome in ("failed", "cancelled") else []
+        found = [self.outcome] if self.outcome in _ENDED_EARLY else []
         if self.purpose == "drift_check":
             found.append("drift check")
         elif self.purpose == "confirm":
@@ -246,7 +248,7 @@ def _marks(
         "mode": "markers",
         "name": name,
         # A failure is where it ended, a second try where it began.
-        "x": [_iso(s.end if name in ("failed", "cancelled") else s.begin) for s, _ in rows],
+        "x": [_iso(s.end if name in _ENDED_EARLY else s.begin) for s, _ in rows],
         "y": [middle for _, middle in rows],
         "marker": {
             "symbol": symbol,

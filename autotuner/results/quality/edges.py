@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from autotuner.results.levels import LevelStatus
 from autotuner.results.limits import number
 from autotuner.results.quality.finding import Finding, Severity
 from autotuner.results.quality.inspected import Inspected, Row, place
@@ -27,6 +28,9 @@ def edge_level(inspected: Inspected) -> Iterator[Finding]:
     if len(steps) < 2 or steps[0] < at < steps[-1] or at == 1:
         return
     highest = at == steps[-1]
+    skipped = [_concurrency(row) for row in _skipped(inspected, best)]
+    if any(other > at if highest else other < at for other in skipped):
+        return  # the levels before have shown that it does not
     wanted = [*steps, 2 * at] if highest else [max(1, at // 2), *steps]
     yield Finding(
         "edge_level",
@@ -63,6 +67,16 @@ def edge_parameter(inspected: Inspected) -> Iterator[Finding]:
             "values beyond may be better still",
             f"parameters: {name}: {_extended(values, highest=highest)}",
         )
+
+
+def _skipped(inspected: Inspected, best: Row) -> list[Row]:
+    """Levels that no server of the experiment was loaded with, of the same workload."""
+    return [
+        row
+        for row in inspected.pooled
+        if row["status"] == LevelStatus.SKIPPED.value
+        and (row["experiment_id"], row["workload"]) == (best["experiment_id"], best["workload"])
+    ]
 
 
 def _concurrency(row: Row) -> int:

@@ -368,6 +368,96 @@ def test_a_disk_that_is_full_by_then_fails_the_levels(calls, context, monkeypatc
     assert all("genai-bench cannot be told to begin" in load.failure for load in loads)
 
 
+# Levels that are decided one at a time
+
+
+def one_by_one(*concurrency):
+    """An iterator of the workload's levels, and those that have been taken of it."""
+    taken = []
+
+    def levels():
+        for level in chat(*concurrency).levels:
+            taken.append(level.concurrency)
+            yield level
+
+    return levels(), taken
+
+
+def told_later(call):
+    path = Path(json.loads(call.environment["AUTOTUNER_SHIM"])["levels"])
+    return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_levels_that_are_decided_later_are_told_to_the_call_that_runs(calls, context):
+    made, plans = calls
+    levels, _ = one_by_one(2, 1, 8)
+    plans.append(([[*level(), {**STARTED, "concurrency": 1}, FINISHED], [], []], True))
+    made_steps = [{**STARTED, "concurrency": 8}, request(), FINISHED]
+    plans[0][0].append(made_steps)
+    loads = list(GenaiBench().run(TARGET, chat(1, 2, 8), levels, context()))
+    assert [load.level.concurrency for load in loads] == [2, 1, 8]
+    assert [load.failure for load in loads] == [None] * 3
+    (call,) = made
+    assert option(call, "--num-concurrency") == "2"
+    assert told_later(call) == [1, 8]
+
+
+def test_a_later_level_is_taken_only_when_the_one_before_is_behind_us(calls, context):
+    _, plans = calls
+    levels, taken = one_by_one(1, 2)
+    plans.append(([level()], True))
+    loads = GenaiBench().run(TARGET, chat(1, 2), levels, context())
+    assert taken == []
+    assert next(loads).level.concurrency == 1
+    assert taken == [1]
+    loads.close()
+
+
+def test_a_call_that_has_booted_for_the_first_level_is_told_the_rest(calls, context):
+    made, plans = calls
+    levels, _ = one_by_one(1, 2)
+    plans.append(([[*level(), {**STARTED, "concurrency": 2}, request(), FINISHED]], True))
+    workload = chat(1, 2)
+    booted = GenaiBench().boot(TARGET, workload, workload.levels[:1], context())
+    loads = list(GenaiBench().run(TARGET, workload, levels, context(), booted))
+    assert [load.failure for load in loads] == [None, None]
+    assert len(made) == 1
+    assert told_later(made[0]) == [2]
+
+
+def test_a_later_level_whose_call_died_before_it_gets_a_new_call(calls, context):
+    made, plans = calls
+    levels, _ = one_by_one(1, 2)
+    plans.append(([level()], False))
+    plans.append(([level()], True))
+    loads = list(GenaiBench().run(TARGET, chat(1, 2), levels, context()))
+    assert [load.failure for load in loads] == [None, None]
+    assert [option(call, "--num-concurrency") for call in made] == ["1", "2"]
+
+
+def test_later_levels_of_a_call_that_begins_nothing_fail_without_another(calls, context):
+    made, plans = calls
+    levels, _ = one_by_one(1, 2, 4)
+    plans.append(([[]], False))
+    loads = list(GenaiBench().run(TARGET, chat(1, 2, 4), levels, context()))
+    assert len(made) == 1
+    assert len(loads) == 3
+    assert all("last words" in load.failure for load in loads)
+
+
+def test_a_reason_to_stop_is_the_failure_of_later_levels_too(calls, context):
+    levels, _ = one_by_one(1, 2)
+    stopped = context(should_stop=lambda: "cancelled")
+    loads = list(GenaiBench().run(TARGET, chat(1, 2), levels, stopped))
+    assert [load.failure for load in loads] == ["cancelled", "cancelled"]
+
+
+def test_without_any_later_level_nothing_is_started(calls, context):
+    made, _ = calls
+    assert list(GenaiBench().run(TARGET, chat(1, 2), iter(()), context())) == []
+    assert made == []
+
+
 # One LevelLoad per level, whatever happens
 
 

@@ -70,7 +70,7 @@ def test_where_only_genai_bench_lives_the_server_is_silent(progress, clock):
     failure = after(progress, clock, started(1), TOKENS, *[NO_TOKENS, 10] * 11)
     assert failure == "no request received a token or ended for 100 s (timeouts.no_token_s)"
     (lost,) = progress.lost()
-    assert (lost.failure, lost.silent_s, progress.done) == (failure, 100.0, 1)
+    assert (lost.failure, lost.silent_s, progress.waiting) == (failure, 100.0, LEVELS[1:])
 
 
 @pytest.mark.parametrize("story", [(TOKENS, 101), (TOKENS, 45, NO_TOKENS, 56)])
@@ -99,13 +99,13 @@ def test_a_level_that_outlasts_its_grace_is_lost(progress, clock):
 def test_where_nothing_began_everything_is_lost(progress, clock):
     assert "began no level within 300 s" in after(progress, clock, 301)
     assert [lost.level for lost in progress.lost()] == LEVELS
-    assert progress.done == 2
+    assert progress.waiting == []
 
 
 def test_between_two_levels_nothing_is_lost(progress, clock):
     assert "began no level" in after(progress, clock, started(1), FINISHED, 301)
     assert list(progress.lost()) == []
-    assert progress.done == 1
+    assert progress.waiting == LEVELS[1:]
 
 
 def test_the_first_failure_stays(progress, clock):
@@ -118,3 +118,18 @@ def test_levels_beyond_those_asked_for_are_not_there(progress, clock):
     assert progress.ended
     assert after(progress, clock, started(4)) is None
     assert list(progress.lost()) == []
+
+
+def test_a_level_that_is_told_later_has_its_own_patience_with_its_beginning(progress, clock):
+    after(progress, clock, started(1), FINISHED, started(2), FINISHED, 290)
+    assert progress.ended
+    progress.expect(Level("chat", "D(10,5)", 4))
+    assert not progress.ended
+    assert after(progress, clock, 290) is None
+    assert "began no level" in after(progress, clock, 20)
+
+
+def test_where_nothing_began_the_levels_that_are_told_later_are_lost_too(progress, clock):
+    after(progress, clock, 301)
+    later = [Level("chat", "D(10,5)", 4)]
+    assert [lost.level for lost in progress.lost(iter(later))] == [*LEVELS, *later]

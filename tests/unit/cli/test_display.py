@@ -20,13 +20,18 @@ from autotuner.progress import (
     AttemptFinished,
     AttemptStarted,
     AttemptWaiting,
+    LevelFinished,
     NodeNotReady,
     NodesPrepared,
     NodesPreparing,
     StudyEvent,
 )
-from autotuner.spec.experiment import Cancelled
-from autotuner.spec.objective import Constraint
+from autotuner.results.experiments import experiment_row
+from autotuner.results.level_rows import skipped
+from autotuner.results.load import load_results
+from autotuner.results.store import ResultStore
+from autotuner.spec.experiment import Cancelled, Completed, Pruned
+from autotuner.spec.objective import Constraint, Over
 
 STUDY = """
 study: shown
@@ -237,3 +242,55 @@ def test_the_preparation_of_nodes_is_a_line_for_each_thing_worth_one() -> None:
         "ready after 4 min: b, c",
         "warning: runtime [old]. Upgrade it.",
     ]
+
+
+def test_levels_that_are_left_out_are_told_once_with_the_reason(shown: Shown) -> None:
+    started = next(event for event in shown.events if isinstance(event, AttemptStarted))
+    attempt, planned = started.attempt, replace(started, levels=())
+    levels = attempt.experiment.levels
+    left_out = [LevelFinished(attempt, skipped(level, attempt, "too slow")) for level in levels]
+    pruned = AttemptFinished(attempt, Pruned("behind by 40 %"), will_retry=False)
+    text = displayed([shown.events[0], planned, *left_out, pruned], terminal=False)
+    assert text.count("no more levels: too slow") == 1
+    assert "given up, as it cannot win: behind by 40 %; 0 running, 1 done, 0 failed" in text
+
+
+def test_where_levels_are_decided_one_by_one_the_display_counts_them(shown: Shown) -> None:
+    progress, text = Progress(), io.StringIO()
+    console = Console(file=text, width=160)
+    for event in shown.events:
+        planned = replace(event, levels=()) if isinstance(event, AttemptStarted) else event
+        progress.update(planned)
+        console.print(progress.render())
+    assert "max-num-seqs=4 fault-oom-at-start=off: level 1\n" in text.getvalue()
+    assert "max-num-seqs=4 fault-oom-at-start=off: level 2\n" in text.getvalue()
+
+
+def test_the_table_marks_what_was_skipped_and_what_was_given_up(
+    shown: Shown, tmp_path: Path
+) -> None:
+    study = shown.results.study
+    objective = replace(study.judging.objective, over=Over.BEST, concurrency=None)
+    record = replace(study, judging=replace(study.judging, objective=objective))
+    store = ResultStore.create(tmp_path / "pruned", record)
+    started = {e.attempt.experiment.id: e for e in shown.events if isinstance(e, AttemptStarted)}
+    for outcome, one in zip((Completed(), Pruned("behind by 40 %")), started.values(), strict=True):
+        attempt = replace(one.attempt, number=1)
+        first, second = attempt.experiment.levels
+        loads = [e for e in shown.events if isinstance(e, LevelFinished)]
+        row = {**loads[0].result.summary, "experiment_id": attempt.experiment.id}
+        row |= {"attempt_id": attempt.id}
+        store.write_level(attempt, replace(loads[0].result, level=first, summary=row))
+        store.write_level(attempt, skipped(second, attempt, "too slow"))
+        facts = {"simulated": True}
+        store.write_experiment(
+            experiment_row(
+                attempt, outcome, study="shown", parameters=study.parameters, facts=facts
+            )
+        )
+    results = load_results(tmp_path / "pruned")
+    table = printed(print_ranking, results)
+    assert "· skipped: the levels before showed that it is not worth it" in table
+    (given_up,) = (x for x in table.splitlines() if x.split()[:1] == ["<"])
+    assert "·" in given_up
+    assert ": given up, behind by 40 %" in printed(print_failures, results)

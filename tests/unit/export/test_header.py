@@ -52,6 +52,10 @@ def test_a_winner_gives_no_reason_to_doubt(deployment: Make) -> None:
             {"status": EntryStatus.INFEASIBLE, "reason": "ttft_s_p99 too slow"},
             "INFEASIBLE: ttft_s_p99 too slow",
         ),
+        (
+            {"status": EntryStatus.PRUNED, "reason": "behind by 40 %"},
+            "GIVEN UP, as it cannot win: behind by 40 %",
+        ),
         ({"status": EntryStatus.PENDING, "reason": "not started"}, "NOT MEASURED: not started"),
         ({"status": EntryStatus.NOT_COMPARABLE, "reason": "other GPU"}, "NOT COMPARABLE"),
         ({"simulated": True}, "SIMULATED"),

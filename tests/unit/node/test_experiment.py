@@ -5,7 +5,7 @@ import socket
 import sys
 import tempfile
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,21 @@ from autotuner.node.compile_cache import CACHE_VARIABLE
 from autotuner.node.events import AttemptEnded, LevelMeasured, PhaseStarted
 from autotuner.node.experiment import run_attempt
 from autotuner.results.schema import experiments_schema
-from autotuner.spec.experiment import Cancelled, Completed, Failed, FailureKind, Phase, Timeouts
-from autotuner.spec.objective import Constraint
+from autotuner.search.level_plans import LevelPlan, NoMore
+from autotuner.spec.experiment import (
+    Cancelled,
+    Completed,
+    Failed,
+    FailureKind,
+    Phase,
+    Pruned,
+    Timeouts,
+)
+from autotuner.spec.judging import Judging, RequestSlo
+from autotuner.spec.objective import Constraint, Direction, Objective, Over
 from autotuner.spec.server import CpuPlan
 from autotuner.spec.study import BenchConfig
+from autotuner.spec.workload import Level
 
 # Beyond any test's patience: a failure that shows before this was not found by waiting.
 FOREVER_S = 3600.0
@@ -414,3 +425,77 @@ def test_a_slow_version_command_does_not_hold_up_a_crash(run, monkeypatch):
     assert told.outcome.kind is FailureKind.SERVER_CRASHED
     assert told.ended.facts["engine_version"] is None
     assert answered in ([], [True])  # [False]: it was waited for to the end
+
+
+@dataclass(frozen=True)
+class Until(LevelPlan):
+    """Levels in rising order until so many have been seen; the rest is not worth it."""
+
+    levels: tuple[Level, ...]
+    count: int
+    pruned: bool = False
+
+    def next(self, seen):
+        if len(seen) == self.count:
+            return NoMore("no more is worth it", self.pruned)
+        return self.levels[len(seen)]
+
+    @property
+    def most(self):
+        return self.levels
+
+
+def test_levels_that_a_plan_leaves_out_are_rows_with_the_reason(make_order, run, make_workload):
+    order = make_order(workloads=(make_workload(concurrency=(1, 2, 4)),))
+    told = run(replace(order, plan=Until(order.levels, 1)))
+    assert told.outcome == Completed()
+    assert told.statuses == ["ok", "skipped", "skipped"]
+    assert [level.reason for level in told.levels] == [None, *["no more is worth it"] * 2]
+    assert [level.level for level in told.levels] == list(order.levels)
+    assert all(level.summary["simulated"] for level in told.levels)
+
+
+def test_an_experiment_that_a_plan_gives_up_is_pruned_with_the_reason(make_order, run):
+    order = make_order()
+    told = run(replace(order, plan=Until(order.levels, 1, pruned=True)))
+    assert told.outcome == Pruned("no more is worth it")
+    assert told.statuses == ["ok", "skipped"]
+
+
+def test_a_failed_level_fails_the_attempt_whatever_its_plan_makes_of_it(
+    make_order, run, no_crashes, make_workload
+):
+    workloads = after_a_good_level(make_workload, requests=LATER + 10, seconds=FOREVER_S)
+    order = make_order(flags={"fault-error-after-requests": LATER}, workloads=workloads)
+    told = run(replace(order, plan=Until(order.levels, 2, pruned=True)))
+    assert told.outcome.kind is FailureKind.REQUESTS_FAILED
+    assert "1 of 2 levels" in told.outcome.message
+    assert told.statuses == ["ok", "failed"]
+
+
+def test_a_plan_sees_goodput_as_the_study_counts_it(make_order, run):
+    shares = []
+
+    @dataclass(frozen=True)
+    class Watching(Until):
+        def next(self, seen):
+            shares.extend(one.row["goodput_share"] for one in seen)
+            return super().next(seen)
+
+    order = make_order()
+    objective = Objective("g", "goodput_share", Direction.MAXIMIZE, over=Over.BEST)
+    judging = Judging(objective, request_slos=(RequestSlo("ttft_s", 3600.0),))
+    run(order.with_plan(Watching(order.levels, 1), judging))
+    assert set(shares) == {1.0}
+
+
+def test_a_plan_that_gives_what_it_must_not_ends_its_attempt(make_order, run):
+    @dataclass(frozen=True)
+    class Endless(Until):
+        def next(self, seen):
+            return self.levels[0]
+
+    order = make_order()
+    told = run(replace(order, plan=Endless(order.levels, 1)))
+    assert told.outcome.kind is FailureKind.INTERNAL_ERROR
+    assert "a second time" in told.outcome.message

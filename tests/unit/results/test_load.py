@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from autotuner.errors import OutputError
+from autotuner.results.level_rows import skipped
 from autotuner.results.load import load_results
 from autotuner.results.score import EntryStatus
 from autotuner.results.store import ResultStore
 from autotuner.results.study_record import StudyRecord
-from autotuner.spec.experiment import Attempt, Experiment, Failed, FailureKind, Phase
+from autotuner.spec.experiment import Attempt, Experiment, Failed, FailureKind, Phase, Pruned
 from autotuner.spec.judging import Condition, RequestSlo
 from autotuner.spec.objective import Direction, Objective, Over
+from autotuner.spec.workload import Level
 
 CRASHED = Failed(FailureKind.SERVER_CRASHED, Phase.LOAD, "the server ended")
 
@@ -261,3 +263,60 @@ def test_goodput_and_price_are_those_of_the_study_as_it_is_now(
         [10 * 1800, 10 * 1800, 1.25 * 1800, 1.25 * 1800]
     )
     assert results.pooled_levels["goodput_requests"].tolist() == [4, 4, 0, 0]
+
+
+def skip(store: ResultStore, attempt: Attempt, *levels: Level, reason: str = "too slow") -> None:
+    for level in levels:
+        store.write_level(attempt, skipped(level, attempt, reason))
+
+
+def best_counts(study: StudyRecord) -> StudyRecord:
+    objective = replace(study.judging.objective, over=Over.BEST)
+    return replace(study, judging=replace(study.judging, objective=objective))
+
+
+def test_an_experiment_may_skip_levels_where_the_best_counts(
+    store: ResultStore,
+    study: StudyRecord,
+    experiments: tuple[Experiment, ...],
+    write_attempt: Writer,
+) -> None:
+    store = ResultStore.create(store.paths.root, best_counts(study))
+    low, high = experiments[0].levels
+    skip(store, write_attempt(store, experiments[0], levels=[low]), high)
+    results = load_results(store.paths.root)
+    (entry,) = results.ranking().feasible
+    assert entry.score.level == str(low)
+    rows = results.pooled_levels
+    assert rows["status"].tolist() == ["ok", "skipped"]
+    assert rows["reason"].tolist()[1] == "too slow"
+    assert rows["requests"].isna().tolist() == [False, True]
+
+
+def test_a_server_that_skipped_a_level_says_nothing_of_it(
+    store: ResultStore,
+    study: StudyRecord,
+    experiments: tuple[Experiment, ...],
+    write_attempt: Writer,
+) -> None:
+    store = ResultStore.create(store.paths.root, best_counts(study))
+    low, high = experiments[0].levels
+    write_attempt(store, experiments[0])
+    skip(store, write_attempt(store, experiments[0], number=2, levels=[low]), high)
+    rows = load_results(store.paths.root).pooled_levels
+    assert rows["status"].tolist() == ["ok", "ok"]
+    assert rows["measurements"].tolist() == [2, 1]
+    assert rows["ttft_s_count"].tolist() == [8, 4]  # requests of the one that measured it
+
+
+def test_an_experiment_that_was_given_up_keeps_its_levels_and_its_reason(
+    store: ResultStore, experiments: tuple[Experiment, ...], write_attempt: Writer
+) -> None:
+    low, high = experiments[0].levels
+    pruned = Pruned("behind by 40 %")
+    skip(store, write_attempt(store, experiments[0], levels=[low], outcome=pruned), high)
+    results = load_results(store.paths.root)
+    (row,) = results.experiments.to_dict("records")
+    assert (row["outcome"], row["failure_message"]) == ("pruned", "behind by 40 %")
+    entry = next(e for e in results.ranking().entries if e.experiment_id == "exp0")
+    assert (entry.status, entry.score.reason) == (EntryStatus.PRUNED, "behind by 40 %")

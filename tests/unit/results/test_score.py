@@ -393,3 +393,63 @@ def test_where_several_servers_tell_how_much_they_differ_scores_have_an_interval
         assert entry.interval.low < entry.score.value < entry.interval.high
     (alone,) = ranked({"a": throughputs(1, 12)}, THROUGHPUT_AT_16).entries
     assert alone.interval is None
+
+
+def skipped(reason: str = "8 % less is expected") -> LevelRow:
+    return bad("skipped", reason)
+
+
+def test_where_the_best_level_counts_others_may_be_skipped() -> None:
+    measured = {
+        "a": complete(ok(output_throughput_tok_s=10.0), skipped()),
+        "b": throughputs(5, 20),
+    }
+    ranking = ranked(measured, BEST_THROUGHPUT)
+    assert [(e.experiment_id, e.score.value) for e in ranking.feasible] == [("b", 20), ("a", 10)]
+    assert ranking.feasible[1].score.level == str(LOW)
+
+
+@pytest.mark.parametrize("objective", [THROUGHPUT_AT_16, replace(BEST_THROUGHPUT, over=Over.WORST)])
+def test_where_a_level_counts_whatever_it_is_none_may_be_skipped(objective: Objective) -> None:
+    measured = {"a": complete(ok(output_throughput_tok_s=10.0), skipped("too slow"))}
+    (entry,) = ranked(measured, objective).entries
+    assert entry.status is EntryStatus.INFEASIBLE
+    assert f"{HIGH} skipped: too slow" in entry.score.reason
+
+
+def test_an_experiment_of_which_everything_was_skipped_has_no_best() -> None:
+    (entry,) = ranked({"a": complete(skipped("too slow"), skipped())}, BEST_THROUGHPUT).entries
+    assert entry.status is EntryStatus.INFEASIBLE
+    assert "skipped: too slow" in entry.score.reason
+
+
+def test_a_skipped_level_is_not_the_nearest_to_a_limit() -> None:
+    limit = Constraint("ttft_s", "p50", 1.0)
+    low = ok(output_throughput_tok_s=10.0, ttft_s_p50=2.0)
+    (entry,) = ranked({"a": complete(low, skipped())}, BEST_THROUGHPUT, limit).entries
+    assert entry.score.reason == f"{LOW}: ttft_s_p50 is 2, must be <= 1"
+
+
+def test_servers_that_skipped_the_best_level_give_no_sample() -> None:
+    both = {LOW: ok(output_throughput_tok_s=10.0), HIGH: ok(output_throughput_tok_s=20.0)}
+    one = {LOW: ok(output_throughput_tok_s=11.0), HIGH: skipped()}
+    measured = {"a": Measured("completed", "", both, (both, one))}
+    (entry,) = ranked(measured, BEST_THROUGHPUT).entries
+    assert entry.score.samples == (20.0,)
+
+
+def test_what_was_given_up_is_no_failure_and_never_ranked() -> None:
+    levels = {LOW: ok(output_throughput_tok_s=99.0), HIGH: skipped()}
+    measured = {
+        "a": Measured("pruned", "behind by 40 %", levels),
+        "b": throughputs(5, 20),
+        "c": Measured("failed", "server_crashed: gone", {}),
+    }
+    ranking = ranked(measured, BEST_THROUGHPUT)
+    assert [(e.experiment_id, e.status) for e in ranking.entries] == [
+        ("b", EntryStatus.FEASIBLE),
+        ("a", EntryStatus.PRUNED),
+        ("c", EntryStatus.INFEASIBLE),
+    ]
+    assert ranking.entries[1].score.reason == "behind by 40 %"
+    assert (ranking.entries[1].rank, ranking.entries[1].score.feasible) == (None, False)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from autotuner.errors import OutputError
+from autotuner.results.level_rows import skipped
 from autotuner.results.load import load_results
 from autotuner.results.seed_json import seed_json, write_seed_json
 from autotuner.results.store import ResultStore
@@ -128,3 +129,17 @@ def test_a_file_that_cannot_be_written_is_the_users_mistake(
 ) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         write_seed_json(load_results(store.paths.root), tmp_path / "no" / "such" / "folder.json")
+
+
+def test_levels_that_were_skipped_enter_no_mean(
+    tmp_path: Path, study: StudyRecord, experiments: tuple[Experiment, ...], write_attempt: Writer
+) -> None:
+    best = replace(LATENCY, over=Over.BEST, concurrency=None)
+    store = ResultStore.create(tmp_path / "some", replace(study, judging=Judging(best)))
+    low, high = experiments[0].levels
+    attempt = write_attempt(store, experiments[0], levels=[low])
+    store.write_level(attempt, skipped(high, attempt, "too slow"))
+    content: dict[str, Any] = seed_json(load_results(store.paths.root))
+    (found,) = content["all_results"]
+    assert found["metrics"]["concurrency_levels"] == [1]
+    assert found["metrics"]["mean_e2e_latency"] == pytest.approx(1.0)

@@ -98,11 +98,13 @@ def test_special_attempts_are_marked(make_configuration: Callable[..., Configura
         attempt(3, purpose="confirm"),
         attempt(4, purpose="drift_check"),
         attempt(5, outcome="cancelled"),
+        attempt(outcome="pruned"),
     )
     marks = {n: t["hovertext"] for n, t in drawn["traces"].items() if t["type"] == "scatter"}
     assert marks == {
         "failed": ["failed: server_crashed"],
         "cancelled": ["attempt 5, cancelled"],
+        "pruned": ["pruned"],
         "retry": ["attempt 2, retry", "attempt 5, retry"],
         "repeat of a finalist": ["attempt 3, repeat of a finalist"],
         "drift check": ["attempt 4, drift check"],

@@ -76,3 +76,13 @@ def test_switches_words_and_two_values_have_no_ends(draft, found, values):
 def test_a_leading_baseline_is_at_no_end(draft, found):
     draft.verdict = replace(draft.verdict, leader="base")
     assert found(edge_parameter, draft) == []
+
+
+def test_a_plan_that_skipped_what_lies_beyond_has_shown_that_it_is_no_better(draft, found, only):
+    draft.best_level = "chat D(100,100) c=8"
+    draft.change("e32", 64, status="skipped")
+    assert found(edge_level, draft) == []
+    draft.best_level = "chat D(100,100) c=64"
+    draft.change("e32", 64, status="ok")
+    draft.change("e32", 1, status="skipped")
+    assert only(edge_level, draft).remedy == "workloads: concurrency: [8, 64, 128]"
