@@ -43,6 +43,45 @@ _KIMI_K2 = {
 }
 
 
+_QWEN35 = {
+    "model_type": "qwen3_5_moe_text",
+    "num_hidden_layers": 60,
+    "hidden_size": 4096,
+    "vocab_size": 248320,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 2,
+    "head_dim": 256,
+    "num_experts": 512,
+    "num_experts_per_tok": 10,
+    "moe_intermediate_size": 1024,
+    "shared_expert_intermediate_size": 1024,
+    "full_attention_interval": 4,
+    "max_position_embeddings": 262144,
+}
+_GLM5 = {
+    "model_type": "glm_moe_dsa",
+    "num_hidden_layers": 78,
+    "hidden_size": 6144,
+    "vocab_size": 154880,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 64,
+    "intermediate_size": 12288,
+    "moe_intermediate_size": 2048,
+    "n_routed_experts": 256,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 8,
+    "first_k_dense_replace": 3,
+    "moe_layer_freq": 1,
+    "q_lora_rank": 2048,
+    "kv_lora_rank": 512,
+    "qk_nope_head_dim": 192,
+    "qk_rope_head_dim": 64,
+    "v_head_dim": 256,
+    "index_topk": 2048,
+    "max_position_embeddings": 202752,
+}
+
+
 def _dense(
     layers: int, hidden: int, heads: int, intermediate: int, vocabulary: int
 ) -> dict[str, Any]:
@@ -79,6 +118,8 @@ def _qwen3_moe(layers: int, hidden: int, heads: int, each: int) -> dict[str, Any
 _CONFIGS = {
     "deepseek-r1": _DEEPSEEK_V3,
     "deepseek-v3": _DEEPSEEK_V3,
+    "deepseek-v3.2": {**_DEEPSEEK_V3, "model_type": "deepseek_v32", "index_topk": 2048},
+    "glm-5": _GLM5,
     "kimi-k2": _KIMI_K2,
     "llama-3.1-8b": _dense(32, 4096, 32, 14336, 128256),
     "llama-3.1-70b": _dense(80, 8192, 64, 28672, 128256),
@@ -86,8 +127,14 @@ _CONFIGS = {
     "llama-3.1-405b": _dense(126, 16384, 128, 53248, 128256),
     "qwen3-8b": _dense(36, 4096, 32, 12288, 151936),
     "qwen3-32b": _dense(64, 5120, 64, 25600, 151936),
+    "qwen3-coder-480b-a35b": {
+        **_qwen3_moe(62, 6144, 96, 2560),
+        "num_key_value_heads": 8,
+        "num_experts": 160,
+    },
     "qwen3-30b-a3b": _qwen3_moe(48, 2048, 32, 768),
     "qwen3-235b-a22b": _qwen3_moe(94, 4096, 64, 1536),
+    "qwen3.5-397b-a17b": _QWEN35,
     "gpt-oss-120b": {
         "model_type": "gpt_oss",
         "num_hidden_layers": 36,
@@ -120,6 +167,18 @@ _CONFIGS = {
         "num_experts_per_tok": 8,
         "max_position_embeddings": 196608,
         "quantization_config": {"quant_method": "fp8"},
+    },
+    "mixtral-8x22b": {
+        "model_type": "mixtral",
+        "num_hidden_layers": 56,
+        "hidden_size": 6144,
+        "vocab_size": 32768,
+        "num_attention_heads": 48,
+        "num_key_value_heads": 8,
+        "intermediate_size": 16384,
+        "num_local_experts": 8,
+        "num_experts_per_tok": 2,
+        "max_position_embeddings": 65536,
     },
     "mixtral-8x7b": {
         "model_type": "mixtral",

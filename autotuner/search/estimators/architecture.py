@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 __all__ = ["Architecture", "ArchitectureError", "Latent", "bytes_of", "read_architecture"]
 
+_ATTENTION = re.compile(r"(?:attn|attention)(?!.*norm)")
+"""Modules of the attention by their name, its norms not among them."""
+_MIXED = ("hybrid_override_pattern", "block_configs", "layers_block_type")
+"""Keys of models whose layers have nothing in common that could be counted."""
 _BYTES = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4": 0.5, "int4": 0.5}
 _KNOWN = frozenset(
     {
@@ -26,6 +31,8 @@ _TWO_MATRICES = frozenset(
     }
 )
 """Those whose feed-forward part has no gate."""
+_RECURRENT = ("linear_attention", "mamba", "recurrent")
+_WINDOWED = ("sliding_attention", "chunked_attention")
 _SCALES = {"fp4": 0.0625, "int4": 0.03125}
 """Bytes per value of the scales that groups of such values share: fp8 for 16, 16 bit for 64."""
 
@@ -74,6 +81,8 @@ class Architecture:
     latent: Latent | None = None
     window: int = 0
     """Tokens that a windowed layer looks back."""
+    attended: int = 0
+    """Tokens that the others look at, at most, chosen among all of them; 0: all."""
     windowed_layers: int = 0
     weights: str = "bf16"
     """Number format of the stored weights."""
@@ -170,6 +179,10 @@ class Architecture:
         windowed = min(tokens, float(self.window)) * self.windowed_layers
         return tokens * (self.layers - self.windowed_layers) + windowed
 
+    def read_tokens(self, tokens: float) -> float:
+        """As `cached_tokens`: those that one more token has to look at."""
+        return self.cached_tokens(min(tokens, float(self.attended)) if self.attended else tokens)
+
 
 def read_architecture(config: Mapping[str, Any]) -> Architecture:
     """The sizes in a model's configuration.
@@ -179,6 +192,8 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     """
     nested = config.get("text_config") or config.get("llm_config")
     text = {**config, **nested} if isinstance(nested, Mapping) else config
+    if mixed := [name for name in _MIXED if name in text]:
+        raise ArchitectureError(f"its layers are of several kinds ({mixed[0]})")
     heads = _size(text, "num_attention_heads", "n_head", "num_heads")
     hidden = _size(text, "hidden_size", "n_embd", "d_model")
     layers = _size(text, "num_hidden_layers", "n_layer", "num_layers")
@@ -189,7 +204,7 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     intermediate = intermediate or 4 * hidden
     each = _size(text, "moe_intermediate_size", "expert_ffn_hidden_size", default=intermediate)
     window, windowed = _windows(text, layers)
-    number_format, narrow = _stored_format(config)
+    number_format, narrow = _stored_format(text)
     kind = text.get("model_type")
     return Architecture(
         layers=layers,
@@ -208,6 +223,7 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
         dense_layers=_dense_layers(text, layers) if experts else 0,
         latent=_latent(text),
         window=window,
+        attended=_size(text, "index_topk", default=0),
         windowed_layers=windowed,
         weights=number_format,
         narrow_attention=narrow,
@@ -276,9 +292,9 @@ def _windows(text: Mapping[str, Any], layers: int) -> tuple[int, int]:
     window = _size(text, "sliding_window", default=0)
     kinds = text.get("layer_types")
     if isinstance(kinds, list):
-        narrow = [kind for kind in kinds[:layers] if kind != "full_attention"]
-        recurrent = any("linear" in str(kind) or "mamba" in str(kind) for kind in narrow)
-        return (0 if recurrent else window), len(narrow)
+        recurrent = sum(kind in _RECURRENT for kind in kinds[:layers])
+        windowed = sum(kind in _WINDOWED for kind in kinds[:layers])
+        return (0, recurrent) if recurrent else (window, windowed)
     every = _size(text, "full_attention_interval", default=0)
     if every > 1:
         return 0, layers - layers // every
@@ -295,7 +311,7 @@ def _stored_format(config: Mapping[str, Any]) -> tuple[str, bool]:
         dtype = str(config.get("torch_dtype") or config.get("dtype") or "")
         return ("fp8" if "float8" in dtype else "bf16"), True
     kept = quantization.get("modules_to_not_convert") or quantization.get("ignore") or ()
-    narrow = not any("attn" in str(module) or "attention" in str(module) for module in kept)
+    narrow = not any(_ATTENTION.search(str(module)) for module in kept)
     return _quantized_format(quantization), narrow
 
 

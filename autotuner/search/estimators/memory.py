@@ -70,7 +70,7 @@ def _least_weight_bytes(layout: Layout, subject: Subject) -> float | None:
 
 def _longest_request(layout: Layout, subject: Subject, flags: Mapping[str, Value]) -> int:
     """Tokens of the request that must fit; 0: none must."""
-    if subject.engine != "vllm":
+    if subject.engine != "vllm" or not layout.architecture.known:
         return 0
     longest = flags.get(_LONGEST, layout.architecture.longest_context)
     return int(longest) if is_number(longest) and longest > 0 else 0

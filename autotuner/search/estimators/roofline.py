@@ -29,18 +29,17 @@ __all__ = ["EFFICIENCY", "Roofline"]
 
 EFFICIENCY = Efficiency(
     memory=0.95,
-    compute=0.59,
-    links=0.53,
-    step_s=63e-6,
-    layer_s=60e-6,
-    expert_layer_s=42e-6,
-    reduce_s=1.1e-6,
-    request_s=21e-6,
-    interruption=0.72,
-    queue=0.10,
-    first_token_s=0.056,
+    compute=0.588,
+    links=0.567,
+    layer_s=54.9e-6,
+    expert_layer_s=38.1e-6,
+    reduce_s=2.14e-6,
+    request_s=19.8e-6,
+    interruption=0.757,
+    queue=0.1,
+    first_token_s=54.9e-3,
 )
-_TTFT_SIGMA, _TPOT_SIGMA, _THROUGHPUT_SIGMA = 0.6, 0.25, 0.25
+_TTFT_SIGMA, _TPOT_SIGMA, _THROUGHPUT_SIGMA = 0.8, 0.3, 0.3
 _USED_MEMORY = 0.9
 """Share of a GPU's memory for weights and KV cache, where no flag says it."""
 
@@ -50,13 +49,20 @@ class Roofline(Estimator):
 
     name: ClassVar[str] = "roofline"
 
-    def __init__(self, find_architecture: Callable[[str], Architecture] = architecture_of) -> None:
+    def __init__(
+        self,
+        find_architecture: Callable[[str], Architecture] = architecture_of,
+        efficiency: Efficiency = EFFICIENCY,
+    ) -> None:
         """Args: find_architecture: Gives a model's sizes, or raises `ArchitectureError`."""
         self._find = lru_cache(maxsize=None)(_remembering(find_architecture))
+        self._efficiency = efficiency
 
     def estimate(self, subject: Subject, load: Load) -> Estimate | Unknown:
         layout = self._layout(subject)
-        return layout if isinstance(layout, Unknown) else _estimate(layout, load)
+        if isinstance(layout, Unknown):
+            return layout
+        return _estimate(layout, load, self._efficiency)
 
     def misfit(self, subject: Subject) -> Misfit | None:
         layout = self._layout(subject)
@@ -113,10 +119,10 @@ class _Closed:
     tpot_s: float
 
 
-def _estimate(layout: Layout, load: Load) -> Estimate:
+def _estimate(layout: Layout, load: Load, how: Efficiency) -> Estimate:
     in_flight = max(1.0, load.concurrency / layout.data)
     room = _most_requests(layout, load)
-    closed = _steady(layout, load, min(in_flight, room))
+    closed = _steady(layout, load, min(in_flight, room), how)
     life_s = closed.ttft_s + closed.tpot_s * max(0, load.output_tokens - 1)
     running = min(
         float(load.concurrency),
@@ -135,8 +141,7 @@ def _estimate(layout: Layout, load: Load) -> Estimate:
     )
 
 
-def _steady(layout: Layout, load: Load, batch: float) -> _Closed:
-    how = EFFICIENCY
+def _steady(layout: Layout, load: Load, batch: float, how: Efficiency) -> _Closed:
     context = load.input_tokens + load.output_tokens / 2
     prompt_s = prefill_s(layout, load.input_tokens, how)
     step_s = decode_step_s(layout, batch, context, how)

@@ -36,8 +36,6 @@ class Efficiency:
     """Share of the peak operations of a long prompt."""
     links: float
     """Share of the interconnect's bandwidth in one direction."""
-    step_s: float
-    """Of every step, whatever is in it."""
     layer_s: float
     """Of every layer of every step."""
     expert_layer_s: float
@@ -81,9 +79,12 @@ class Layout:
 
 def request_cache_bytes(layout: Layout, tokens: float) -> float:
     """Bytes of one request's KV cache on each GPU of its replica."""
-    model = layout.architecture
-    cached = model.cached_values(layout.tensor) * model.cached_tokens(tokens)
-    return cached * layout.cache_bytes / layout.pipeline
+    return _cache_bytes(layout, layout.architecture.cached_tokens(tokens))
+
+
+def _cache_bytes(layout: Layout, tokens_of_layers: float) -> float:
+    each = layout.architecture.cached_values(layout.tensor) * layout.cache_bytes
+    return tokens_of_layers * each / layout.pipeline
 
 
 def weight_bytes(layout: Layout, *, scales: bool = True) -> float:
@@ -107,16 +108,17 @@ def decode_step_s(layout: Layout, batch: float, context: float, how: Efficiency)
     Args:
         context: Tokens that a request looks back on.
     """
-    memory = _read_bytes(layout, batch) + batch * request_cache_bytes(layout, context)
+    cached = _cache_bytes(layout, layout.architecture.read_tokens(context))
+    memory = _read_bytes(layout, batch) + batch * cached
     work = _operations(layout, batch) / how.compute
-    waits = how.step_s + how.request_s * batch + _waits(layout, batch, how)
+    waits = how.request_s * batch + _waits(layout, batch, how)
     return memory / (1e9 * layout.sheet.bandwidth_gb_s * how.memory) + work + waits
 
 
 def prefill_s(layout: Layout, tokens: float, how: Efficiency) -> float:
     """Seconds of one prompt on its replica, with nothing else to do."""
     model = layout.architecture
-    looked_at = tokens * model.cached_tokens(tokens) / model.layers / 2
+    looked_at = tokens * model.read_tokens(tokens / 2) / model.layers
     pairs = 4.0 * model.heads * model.head_size * model.layers * looked_at
     if (latent := model.latent) is not None:
         sizes = latent.nope + latent.rope + latent.value
@@ -124,7 +126,7 @@ def prefill_s(layout: Layout, tokens: float, how: Efficiency) -> float:
     attention = pairs / (layout.tensor * layout.flops("bf16"))
     work = (_operations(layout, tokens) + attention) / how.compute
     read = _read_bytes(layout, tokens) / (1e9 * layout.sheet.bandwidth_gb_s * how.memory)
-    return max(work, read) + how.step_s + _waits(layout, tokens, how)
+    return max(work, read) + _waits(layout, tokens, how)
 
 
 def _read_bytes(layout: Layout, batch: float) -> float:

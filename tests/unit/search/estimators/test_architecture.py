@@ -45,6 +45,18 @@ def test_recurrent_layers_cache_nothing_that_grows():
     assert model.cached_tokens(1000) == 20 * 1000
 
 
+def test_chosen_tokens_bound_what_is_read_and_not_what_is_kept():
+    model = read_architecture(DEEPSEEK_V3 | {"index_topk": 2048})
+    assert model.read_tokens(10_000) == 61 * 2048
+    assert model.cached_tokens(10_000) == 61 * 10_000
+
+
+@pytest.mark.parametrize("key", ["hybrid_override_pattern", "block_configs"])
+def test_a_model_whose_layers_are_of_several_kinds_is_refused(key):
+    with pytest.raises(ArchitectureError, match=key):
+        read_architecture(LLAMA_70B | {key: "M-M*"})
+
+
 def test_a_window_that_is_switched_off_is_none():
     model = read_architecture(LLAMA_70B | {"sliding_window": 4096, "use_sliding_window": False})
     assert model.windowed_layers == 0
@@ -61,6 +73,7 @@ def test_sizes_of_a_model_with_images_are_those_of_its_text_part():
         ({"quant_method": "fp8"}, "fp8", True),
         ({"quant_method": "mxfp4", "modules_to_not_convert": ["x.self_attn"]}, "fp4", False),
         ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, "fp4", True),
+        ({"quant_method": "fp8", "modules_to_not_convert": ["post_attention_norm"]}, "fp8", True),
         ({"quant_method": "awq", "bits": 4}, "int4", True),
         ({"quant_method": "gptq", "bits": 8}, "int8", True),
         ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "int8", True),
