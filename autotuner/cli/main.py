@@ -7,7 +7,18 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from autotuner.cli import compare, doctor, engines, export, plan, report, results, run, stop
+from autotuner.cli import (
+    compare,
+    doctor,
+    engines,
+    estimate,
+    export,
+    plan,
+    report,
+    results,
+    run,
+    stop,
+)
 from autotuner.errors import UserError
 from autotuner.version import __version__
 
@@ -20,6 +31,7 @@ EXIT_INTERRUPTED = 130
 _EXAMPLES = """\
 examples:
   autotuner plan study.yaml                 what would be measured, with every command
+  autotuner estimate study.yaml --gpu H100  what may come out of it, without a GPU
   autotuner run study.yaml                  measure it with a Ray started on this machine
   autotuner run study.yaml --address auto   ... on the Ray cluster of this node
   autotuner results results/my-study        the ranking, also while the study runs
@@ -67,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"autotuner {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (plan, run, results, report, export, compare, stop, doctor, engines):
+    for command in (plan, estimate, run, results, report, export, compare, stop, doctor, engines):
         added = commands.add_parser(
             command.NAME,
             help=command.HELP,

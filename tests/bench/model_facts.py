@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from autotuner.search.estimators.architecture import Architecture, read_architecture
+from autotuner.search.estimators.architecture import Architecture
+from autotuner.search.estimators.config_json import read_architecture
 
 _DEEPSEEK_V3 = {
     "model_type": "deepseek_v3",

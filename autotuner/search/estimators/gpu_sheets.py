@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
-__all__ = ["GpuSheet", "find_sheet", "known_gpus"]
+__all__ = ["GpuSheet", "find_sheet", "known_gpus", "nearest_gpu"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,13 @@ MI250X          128   3277    383       0       0      383     800
 def known_gpus() -> tuple[str, ...]:
     """Names of all GPUs that have a sheet."""
     return tuple(_SHEETS)
+
+
+def nearest_gpu(name: str) -> str | None:
+    """The known GPU that a name without a sheet is most like; None: like none."""
+    words = re.findall(r"[A-Z0-9]+", name.upper())
+    close = (get_close_matches(word, _SHEETS, n=1, cutoff=0.7) for word in words)
+    return next((found[0] for found in close if found), None)
 
 
 def find_sheet(name: str) -> GpuSheet | None:

@@ -13,9 +13,9 @@ from typing import ClassVar
 
 from autotuner.search.estimators.architecture import Architecture, ArchitectureError, bytes_of
 from autotuner.search.estimators.base import Estimate, Estimator, Load, Misfit, Subject, Unknown
-from autotuner.search.estimators.gpu_sheets import find_sheet
+from autotuner.search.estimators.gpu_sheets import find_sheet, nearest_gpu
 from autotuner.search.estimators.memory import misfit
-from autotuner.search.estimators.model_config import architecture_of
+from autotuner.search.estimators.model_files import architecture_of
 from autotuner.search.estimators.step_times import (
     Efficiency,
     Layout,
@@ -72,9 +72,11 @@ class Roofline(Estimator):
         if subject.gpus < 1:
             return Unknown("the server takes no GPU")
         if subject.gpu is None:
-            return Unknown("the GPU's model is not known")
+            return Unknown("the GPUs' model is not known: set resources.gpu_type, or give --gpu")
         if (sheet := find_sheet(subject.gpu)) is None:
-            return Unknown(f"no data sheet of the GPU {subject.gpu!r} is known")
+            nearest = nearest_gpu(subject.gpu)
+            hint = f"; did you mean {nearest}?" if nearest else ""
+            return Unknown(f"no data sheet of the GPU {subject.gpu!r} is known{hint}")
         architecture = self._find(subject.model)
         if isinstance(architecture, ArchitectureError):
             return Unknown(str(architecture))

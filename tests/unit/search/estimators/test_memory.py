@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 from model_facts import config_of
 
-from autotuner.search.estimators.architecture import read_architecture
 from autotuner.search.estimators.base import Subject
+from autotuner.search.estimators.config_json import read_architecture
 from autotuner.search.estimators.roofline import Roofline
 
 DEEPSEEK_V3 = config_of("deepseek-v3")

@@ -3,8 +3,9 @@ from dataclasses import replace
 import pytest
 from model_facts import config_of
 
-from autotuner.search.estimators.architecture import ArchitectureError, read_architecture
+from autotuner.search.estimators.architecture import ArchitectureError
 from autotuner.search.estimators.base import Estimate, Load, Subject, Unknown
+from autotuner.search.estimators.config_json import read_architecture
 from autotuner.search.estimators.roofline import Roofline
 
 DEEPSEEK_V3 = config_of("deepseek-v3")
@@ -93,7 +94,8 @@ def test_requests_that_find_no_room_in_the_cache_wait_for_their_first_token():
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"gpu": None}, "GPU's model is not known"),
+        ({"gpu": None}, "GPUs' model is not known"),
+        ({"gpu": "H10"}, "did you mean H100?"),
         ({"gpu": "Cerebras"}, "no data sheet of the GPU 'Cerebras'"),
         ({"gpus": 0}, "takes no GPU"),
         ({"model": "nothing"}, "nothing is not here"),

@@ -4,7 +4,7 @@ import pytest
 from model_facts import config_of
 
 from autotuner.search.estimators.architecture import ArchitectureError
-from autotuner.search.estimators.model_config import architecture_of
+from autotuner.search.estimators.model_files import architecture_of
 
 LLAMA_70B = config_of("llama-3.1-70b")
 

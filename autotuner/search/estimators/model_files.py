@@ -9,11 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from autotuner.search.estimators.architecture import (
-    Architecture,
-    ArchitectureError,
-    read_architecture,
-)
+from autotuner.search.estimators.architecture import Architecture, ArchitectureError
+from autotuner.search.estimators.config_json import read_architecture
 
 __all__ = ["architecture_of"]
 
