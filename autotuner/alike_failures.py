@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from autotuner.execution.base import Node
 from autotuner.execution.fitting import able_nodes
@@ -60,10 +61,14 @@ class FailuresInARow:
         self, experiments: Sequence[Experiment], give_up_after: int, *, any_completed: bool
     ) -> None:
         self._experiments = tuple(experiments)
-        self._space = SearchSpace(experiments)
         self._give_up_after = give_up_after
         self._any_completed = any_completed
         self._in_a_row: list[Failure] = []
+
+    @cached_property
+    def _space(self) -> SearchSpace:
+        # Only where something fails: of thousands of candidates it takes a second.
+        return SearchSpace(self._experiments)
 
     def completed(self) -> None:
         """An experiment has completed."""

@@ -9,7 +9,7 @@ from autotuner.errors import ClusterError
 from autotuner.execution.base import Executor, Node, Slot
 from autotuner.execution.books import Held, without
 from autotuner.execution.fitting import does_not_fit, exceeds_limit, fits_idle
-from autotuner.execution.placement import place, places
+from autotuner.execution.placement import Group, place, places
 from autotuner.expected_times import ExpectedTimes
 from autotuner.failure_policy import FailurePolicy
 from autotuner.planning import Plan
@@ -55,6 +55,8 @@ class Dispatcher:
         self._round_at = float("-inf")
         self._changed = True
         self._drained: frozenset[str] = frozenset()
+        self._orders = plan.spec.searching.measures_everything
+        """Whether the order is ours; a search asks for what it wants in its own."""
         self._told: Counter[Footprint] = Counter()
         self._told_at = float("-inf")
 
@@ -63,8 +65,11 @@ class Dispatcher:
         """How many experiments wait."""
         return len(self._waiting)
 
-    def check_fit(self) -> None:
+    def check_fit(self, further: Iterable[Experiment] = ()) -> None:
         """Refuse a study of which a part could never start.
+
+        Args:
+            further: Those that may come to wait later.
 
         Raises:
             ClusterError: an experiment needs more than the cluster has, which cannot grow, or
@@ -72,7 +77,7 @@ class Dispatcher:
         """
         nodes = self._executor.nodes()
         most = self._plan.spec.max_gpus
-        for experiment in {e.footprint: e for e in self._waiting}.values():
+        for experiment in {e.footprint: e for e in (*self._waiting, *further)}.values():
             if most is not None and experiment.footprint.gpus > most:
                 raise ClusterError(exceeds_limit(experiment, most))
             if not fits_idle(experiment.footprint, nodes) and not self._executor.can_grow:
@@ -89,6 +94,54 @@ class Dispatcher:
     def places(self, experiments: Sequence[Experiment], now: float) -> int:
         """So many of them the cluster could hold at once."""
         return places(experiments, self.nodes(now))
+
+    def is_due(self, now: float) -> bool:
+        """Whether `next` would look for places: something has changed, or may have."""
+        self.nodes(now)
+        return self._changed or now - self._round_at >= _LOOK_S
+
+    def room(
+        self,
+        candidates: Mapping[Footprint, Sequence[Experiment]],
+        running: Collection[Running],
+        lost: Iterable[Slot],
+        now: float,
+    ) -> int:
+        """How many of the candidates could start now, beside what runs and what waits.
+
+        Counted by the widest of them. At least one where nothing runs and nothing waits, or where
+        the cluster grows with what waits: it is told of nothing else.
+        """
+        usable = without(self.nodes(now), lost)
+        groups = [
+            *self._waiting.groups(lambda c: self._policy.nodes_for(c, usable, now), now),
+            *(
+                Group(need, some, self._policy.nodes_for(Choice(need), usable, now), 0.0)
+                for need, some in candidates.items()
+            ),
+        ]
+        held = [Held(one.slot, self._left_s(one, now)) for one in running]
+        chosen = place(
+            groups,
+            usable,
+            held,
+            others=self._executor.held_by_others(),
+            most_gpus=self._plan.spec.max_gpus,
+            drained=self._drained,
+        ).chosen
+        found = sum(experiment not in self._waiting for experiment, _ in chosen)
+        if found or self.count or (running and not self._executor.can_grow):
+            return found
+        return 1
+
+    def committed_gpu_s(self, running: Collection[Running], now: float) -> float:
+        """GPU-seconds that what runs has taken and will, and that what waits will, as expected."""
+        spent_s = (now - (one.first_event_at or now) for one in running)
+        runs = sum(
+            one.gpus_reserved * (s + self._left_s(one, now))
+            for one, s in zip(running, spent_s, strict=True)
+        )
+        return runs + sum(e.footprint.gpus * self._times.of(e) for e in self._waiting)
 
     def add(self, experiments: Iterable[Experiment], wanted_host: str | None = None) -> None:
         """Let them wait, behind the others."""
@@ -116,7 +169,7 @@ class Dispatcher:
 
     def failed(self) -> None:
         """An experiment has failed, and the policy knows of it."""
-        if self._policy.study.is_groping:
+        if self._orders and self._policy.study.is_groping:
             self._waiting.reorder(self._policy.study.in_order(list(self._waiting)))
 
     def next(
@@ -178,6 +231,8 @@ class Dispatcher:
         return sorted(ordered, key=lambda e: (not e.is_baseline, e.id not in self._retried))
 
     def _reorder(self) -> None:
+        if not self._orders:
+            return
         if self._ordered_with != self._times.renewals and not self._policy.study.is_groping:
             self._ordered_with = self._times.renewals
             self._waiting.reorder(self._in_order(list(self._waiting)))

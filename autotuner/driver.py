@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,6 +16,7 @@ from autotuner.dispatching import Dispatcher
 from autotuner.execution.base import AttemptLost, Executor, ExecutorEvent, Node, Slot
 from autotuner.failure_policy import FailurePolicy
 from autotuner.idle_watch import IdleWatch
+from autotuner.in_flight import InFlight
 from autotuner.node.events import (
     AttemptEnded,
     AttemptOrder,
@@ -28,7 +28,6 @@ from autotuner.planning import Plan
 from autotuner.progress import (
     AttemptFinished,
     AttemptStarted,
-    AttemptWaiting,
     LevelFinished,
     NodeSetAside,
     PhaseEntered,
@@ -47,6 +46,7 @@ from autotuner.results.store import ResultStore
 from autotuner.resume import Past
 from autotuner.running import Running
 from autotuner.search.level_plans import LevelPlan
+from autotuner.search_run import SearchRun
 from autotuner.spec.experiment import (
     Attempt,
     Completed,
@@ -91,21 +91,20 @@ class StudyDriver:
         self._interrupt = interrupt
         self._stop_requested = stop_requested
         self._token = uuid.uuid4().hex[:_TOKEN_CHARACTERS]
-        self._running: dict[str, Running] = {}
-        self._on_node: dict[str, set[str]] = defaultdict(set)
-        """Node id -> ids of the attempts that run there."""
-        self._deadlines_at = float("-inf")
+        self._running = InFlight(executor, on_event)
         self._quarantined: dict[str, tuple[Running, str]] = {}
         """Attempts that have ended and hold a slot with a fault, and the fault."""
         self._next_number = store.attempt_numbers()
+        everything = plan.spec.searching.measures_everything
         self._policy = FailurePolicy(
-            past.to_do,
+            past.to_do if everything else plan.experiments,
             max_attempts=plan.spec.max_attempts,
             give_up_after=plan.spec.give_up_after,
             any_completed=past.reused > 0,
         )
         self._dispatcher = Dispatcher(plan, executor, self._policy, past)
         self._idle_watch = IdleWatch(executor, self._dispatcher, on_event)
+        self._search = SearchRun.of(plan, store, past, self._dispatcher, on_event)
         self._repeats = Repeats(plan, store)
         self._purpose: dict[str, Purpose] = {}
         """Of experiments that are measured again."""
@@ -121,7 +120,7 @@ class StudyDriver:
                 could hold it have left and did not come back.
             OutputError: a result cannot be written.
         """
-        self._dispatcher.check_fit()
+        self._dispatcher.check_fit(() if self._search is None else self._search.candidates)
         started = StudyStarted(
             self._plan, self._past.reused, self._past.given_up, self._executor.dashboard
         )
@@ -129,7 +128,7 @@ class StudyDriver:
         try:
             self._loop()
         finally:
-            for attempt_id in [*self._running, *self._quarantined]:
+            for attempt_id in [*(one.attempt.id for one in self._running.all), *self._quarantined]:
                 self._executor.kill(attempt_id)
             self._executor.want({})
         self._emit(StudyEnded(self._interrupt.is_set(), self._stopped))
@@ -147,15 +146,27 @@ class StudyDriver:
             if (reason := self._why_ending) is None:
                 self._dispatch()
             else:
-                for running in self._running.values():
-                    self._stop(running, reason)
-            self._check_deadlines()
+                for running in self._running.all:
+                    self._running.stop(running, reason)
+            self._running.check_deadlines()
             for attempt_id, event in self._executor.poll(_POLL_S):
                 self._handle(attempt_id, event)
 
     def _goes_on(self) -> bool:
-        """Whether there is more to start."""
-        return self._why_ending is None and (self._dispatcher.count > 0 or self._next_round())
+        """Whether there is more to start, now that nothing runs."""
+        if self._why_ending is not None:
+            return False
+        return self._dispatcher.count > 0 or self._searches_on() or self._next_round()
+
+    def _searches_on(self) -> bool:
+        """Whether the search has more to ask for; it waits then."""
+        if self._search is None:
+            return False
+        now = time.monotonic()
+        self._ask(now, at_once=True)
+        if not self._dispatcher.count:
+            self._search.end(now)
+        return self._dispatcher.count > 0
 
     def _next_round(self) -> bool:
         """Whether something is to be measured once more; it waits then."""
@@ -169,10 +180,20 @@ class StudyDriver:
         self._emit(RoundStarted(wanted.experiments, wanted.purpose, wanted.why))
         return True
 
+    def _ask(self, now: float, *, at_once: bool = False) -> None:
+        if self._search is None:
+            return
+        for one in self._search.look(self._running.all, self._lost, now, at_once=at_once):
+            self._level_plans[one.experiment.id] = one.ask.levels
+
+    @property
+    def _lost(self) -> list[Slot]:
+        return [running.slot for running, _ in self._quarantined.values()]
+
     def _dispatch(self) -> None:
         now = time.monotonic()
-        lost = [running.slot for running, _ in self._quarantined.values()]
-        for experiment, slot in self._dispatcher.next(self._running.values(), lost, now):
+        self._ask(now)
+        for experiment, slot in self._dispatcher.next(self._running.all, self._lost, now):
             self._submit(experiment, slot)
         faults = [(one.slot, fault) for one, fault in self._quarantined.values()]
         self._idle_watch.look(now, anything_runs=bool(self._running), faults=faults)
@@ -185,22 +206,8 @@ class StudyDriver:
         spec = self._plan.spec
         order = AttemptOrder(attempt, spec.bench, spec.timeouts, spec.order_seed)
         order = order.with_plan(self._level_plans.get(experiment.id), spec.judging)
-        self._running[attempt.id] = Running(order, slot, len(self._neighbours(slot)))
-        for node in slot.nodes:
-            self._on_node[node.id].add(attempt.id)
-        self._see_neighbours(slot)
-        self._executor.submit(order, slot)
+        self._running.submit(order, slot)
         self._emit(AttemptStarted(attempt, slot.node.host, order.known_levels))
-
-    def _neighbours(self, slot: Slot) -> set[str]:
-        """Ids of the attempts on the slot's nodes."""
-        return set().union(*(self._on_node[node.id] for node in slot.nodes))
-
-    def _see_neighbours(self, slot: Slot) -> None:
-        now = time.monotonic()
-        for attempt_id in self._neighbours(slot):
-            running = self._running[attempt_id]
-            running.see_neighbours(len(self._neighbours(running.slot)) - 1, now)
 
     def _handle(self, attempt_id: str, event: ExecutorEvent) -> None:
         if attempt_id in self._quarantined and isinstance(event, SlotCleared):
@@ -208,8 +215,8 @@ class StudyDriver:
             self._dispatcher.look_again()
             self._emit(SlotFreed(held.attempt, held.slot.node.host))
         # Others are of an earlier study on the same executor, which ended with an exception.
-        if attempt_id in self._running:
-            self._handle_running(self._running[attempt_id], event)
+        if (running := self._running.get(attempt_id)) is not None:
+            self._handle_running(running, event)
 
     def _handle_running(self, running: Running, event: ExecutorEvent) -> None:
         if running.first_event_at is None and not isinstance(event, AttemptLost):
@@ -223,6 +230,8 @@ class StudyDriver:
                 result = with_goodput(result, self._plan.spec.judging, gpus)
                 self._store.write_level(running.attempt, result)
                 running.has_measured |= result.status is LevelStatus.OK
+                if self._search is not None:
+                    self._search.level(running, result)
                 self._emit(LevelFinished(running.attempt, result))
             case AttemptEnded(outcome=outcome, slot_fault=fault):
                 self._finish(running, running.outcome_of_end(outcome, self._why_ending), event)
@@ -240,10 +249,7 @@ class StudyDriver:
 
     def _finish(self, running: Running, outcome: Outcome, ended: AttemptEnded) -> None:
         attempt, node = running.attempt, running.slot.nodes[ended.blamed_rank]
-        del self._running[attempt.id]
-        for one in running.slot.nodes:
-            self._on_node[one.id].discard(attempt.id)
-        self._see_neighbours(running.slot)
+        self._running.remove(running)
         began = running.first_event_at is not None
         now = time.monotonic()
         aside = self._policy.record(attempt.experiment, node, outcome, now, began=began)
@@ -264,6 +270,9 @@ class StudyDriver:
             self._repeats.close(attempt.experiment)
         if isinstance(outcome, Failed):
             self._dispatcher.failed()
+        if self._search is not None:
+            suspect = self._policy.is_suspect(attempt.experiment)
+            self._search.attempt_ended(running, outcome, now, will_retry=retry, suspect=suspect)
         self._emit(AttemptFinished(attempt, outcome, will_retry=retry, row=row))
         for host in sorted({n.host for n in nodes if n.id in aside and len(nodes) > 1}):
             self._emit(NodeSetAside(host))
@@ -271,33 +280,11 @@ class StudyDriver:
             self._stopped = self._why_stop_early(nodes, running)
 
     def _why_stop_early(self, nodes: tuple[Node, ...], ended: Running) -> str | None:
-        if any(running.has_measured for running in self._running.values()):
+        if any(running.has_measured for running in self._running.all):
             return None  # something works: its end will tell
-        busy = {running.slot.node.id for running in self._running.values()}
-        outlived = any(running.began_no_later_than(ended) for running in self._running.values())
+        busy = {running.slot.node.id for running in self._running.all}
+        outlived = any(running.began_no_later_than(ended) for running in self._running.all)
         return self._policy.study.systemic(nodes, busy, outlived=outlived)
-
-    def _check_deadlines(self) -> None:
-        """The node keeps its own deadlines; these are for a node that does not."""
-        now = time.monotonic()
-        if now - self._deadlines_at < _POLL_S:
-            return  # events may come by the thousand
-        self._deadlines_at = now
-        for running in list(self._running.values()):
-            if running.is_waiting(now):
-                # No failure: on a shared cluster others may hold what the slot promised.
-                running.reported_waiting = True
-                host, waited_s = running.slot.node.host, now - running.submitted_at
-                self._emit(AttemptWaiting(running.attempt, host, waited_s))
-            if running.is_overdue(now):
-                self._stop(running, "overdue")
-            if running.is_to_be_killed(now):
-                self._executor.kill(running.attempt.id)
-
-    def _stop(self, running: Running, reason: str) -> None:
-        if running.stopping_since is None:
-            running.stopping_since = time.monotonic()
-            self._executor.stop(running.attempt.id, reason)
 
 
 _SUSPECT = "; lost on two different nodes: the configuration is suspect and is not tried again"

@@ -29,12 +29,16 @@ from autotuner.spec.study import (
 )
 from autotuner.supervision.environment import MASK, is_secret_name
 
-__all__ = ["PLACEHOLDERS", "Dropped", "Duplicate", "Plan", "plan"]
+__all__ = ["ASSUMED_START_S", "PLACEHOLDERS", "Dropped", "Duplicate", "Plan", "plan"]
 
 _MOST_MEASURED = 1_000_000
 _MOST_DROPPED_SHOWN = 100
-_ASSUMED_START_S = 60.0
-_ASSUMED_BENCH_BOOT_S = 10.0
+ASSUMED_START_S = 60.0
+"""From a server's launch until it is warm."""
+_ASSUMED_BENCH_S = 2.0
+"""What the load generator takes beyond the load of the first workload: it boots beside the server's
+start."""
+_ASSUMED_FURTHER_BENCH_S = 8.0
 _HOST, _LAUNCH_PORT = "127.0.0.1", 8000
 _PORT, _SERVED_NAME = "{port}", "{served_name}"
 _MASTER_ADDRESS, _MASTER_PORT = "{master_addr}", "{master_port}"
@@ -148,10 +152,13 @@ class Plan:
     def estimated_s(self, experiment: Experiment) -> float:
         """Seconds that the experiment takes if every level runs to its time limit.
 
-        A server start of 60 s and a load generator's boot of 10 s per workload are assumed.
+        A server start of 60 s is assumed, and of the load generator 2 s beyond the load, and 8 s
+        for each workload but the first.
         """
-        load_s = sum(w.stop.seconds * len(w.levels) for w in experiment.workloads)
-        return _ASSUMED_START_S + _ASSUMED_BENCH_BOOT_S * len(experiment.workloads) + load_s
+        workloads = experiment.workloads
+        load_s = sum(w.stop.seconds * len(w.levels) for w in workloads)
+        bench_s = _ASSUMED_BENCH_S + _ASSUMED_FURTHER_BENCH_S * (len(workloads) - 1)
+        return ASSUMED_START_S + bench_s + load_s
 
 
 def plan(spec: StudySpec) -> Plan:

@@ -14,6 +14,7 @@ __all__ = [
     "AttemptFinished",
     "AttemptStarted",
     "AttemptWaiting",
+    "ExperimentAsked",
     "LevelFinished",
     "NodeNotReady",
     "NodeSetAside",
@@ -23,6 +24,7 @@ __all__ = [
     "ResultsNote",
     "RoomAwaited",
     "RoundStarted",
+    "SearchEnded",
     "SlotFreed",
     "SlotQuarantined",
     "StudyEnded",
@@ -67,6 +69,25 @@ class StudyStarted:
     """Experiments that failed for good in an earlier run and are not tried again."""
     dashboard: str | None
     """Where Ray's dashboard is and how to log in, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentAsked:
+    """The search has chosen a candidate, which is measured as soon as it finds a place."""
+
+    experiment: Experiment
+    why: str
+    asked: int
+    """So many candidates have been asked for, in all runs of the study."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchEnded:
+    """The search asks for no more, and all that it has asked for has ended."""
+
+    why: str
+    asked: int
+    candidates: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +189,8 @@ StudyEvent = (
     | NodeNotReady
     | NodesPrepared
     | StudyStarted
+    | ExperimentAsked
+    | SearchEnded
     | RoundStarted
     | AttemptStarted
     | AttemptWaiting

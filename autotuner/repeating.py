@@ -78,7 +78,7 @@ class Repeats:
         # By attempts, not by samples: those under other circumstances are none, and cost as much.
         full = {id_ for id_, a in results.chosen.items() if len(a) >= judging.finalist_servers}
         repeats = int((results.experiments["purpose"] == Purpose.CONFIRM).sum())
-        left = judging.most_repeats(len(self._experiments)) - repeats
+        left = judging.most_repeats(len(results.study.experiments)) - repeats
         wanted = next_repeats(
             samples,
             ranking.direction,

@@ -20,7 +20,7 @@ class Past:
     """The plan, divided by what is on disk."""
 
     to_do: tuple[Experiment, ...]
-    """In the order of their start."""
+    """In the order of their start; of a search the baseline, and what it has begun."""
     reused: int
     """Experiments with an attempt that completed, or was pruned."""
     given_up: int
@@ -46,6 +46,9 @@ def past_of(plan: Plan, store: ResultStore, *, retry_failed: bool) -> Past:
     failed = {id_ for id_, ended in attempts.items() if _failed_for_good(ended)} - measured
     settled = measured if retry_failed else measured | failed
     to_do = tuple(e for e in plan.in_order if e.id not in settled)
+    if not plan.spec.searching.measures_everything:
+        # What nobody has asked for is the search's to choose.
+        to_do = tuple(e for e in to_do if e.is_baseline or e.id in attempts)
     ids = {experiment.id for experiment in plan.experiments}
     given_up = 0 if retry_failed else len(failed & ids)
     seconds = {

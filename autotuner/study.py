@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from autotuner.driver import StudyDriver
-from autotuner.errors import PlanError
 from autotuner.execution.base import Executor
 from autotuner.launchers.registry import load_launcher
 from autotuner.planning import Plan, plan
@@ -21,13 +21,14 @@ from autotuner.results.place import Place, place_of
 from autotuner.results.score import Ranking
 from autotuner.results.stop_request import stop_requests
 from autotuner.results.store import ResultStore
-from autotuner.results.study_record import StudyRecord
+from autotuner.results.study_record import ExpectedExperiment, StudyRecord
 from autotuner.resume import Past, close_torn_attempts, past_of
+from autotuner.searched import check_search
 from autotuner.spec.study import StudySpec
 from autotuner.study_metrics import StudyMetrics, metrics_watcher
 from autotuner.version import __version__
 
-__all__ = ["record_of", "run"]
+__all__ = ["detail_of", "record_of", "run"]
 
 
 def run(
@@ -62,9 +63,8 @@ def run(
         UserError: PlanError, OutputError or ClusterError, each with the fix.
     """
     planned = plan(study) if isinstance(study, StudySpec) else study
-    if not planned.spec.searching.measures_everything:
-        raise PlanError("`search` can be planned, and not run yet; remove it to measure the grid")
     load_launcher(planned.spec.launcher)  # before anything is written
+    check_search(planned.spec)
     folder = place_of(planned.spec.output if output is None else output)
     refuse_job_copy(folder)
 
@@ -72,7 +72,12 @@ def run(
         on_event(ResultsNote(text))
 
     with sole_writer(folder, note) as writing:
-        store = ResultStore.create(writing.place, record_of(planned), resume_changed=resume_changed)
+        store = ResultStore.create(
+            writing.place,
+            record_of(planned),
+            resume_changed=resume_changed,
+            detail=detail_of(planned),
+        )
         close_torn_attempts(planned, store)
         past = past_of(planned, store, retry_failed=retry_failed)
         interrupt = interrupt or threading.Event()
@@ -87,7 +92,7 @@ def run(
                     note(text)
                 return asked()
 
-            if past.to_do:
+            if past.to_do or not planned.spec.searching.measures_everything:
                 prepare_nodes(planned, place, tell, given_up=lambda: interrupt.is_set() or wanted())
             StudyDriver(
                 planned,
@@ -144,13 +149,33 @@ def _quotas(planned: Plan) -> dict[str, int]:
 
 
 def record_of(planned: Plan) -> StudyRecord:
-    """What the results folder will say about the study."""
+    """What the results folder will say about the study.
+
+    Of a search the commands are left out, see `detail_of`: it may have thousands of candidates.
+    """
+    known = planned.experiments if planned.spec.searching.measures_everything else ()
     return StudyRecord.of(
         planned.spec,
         planned.experiments,
-        launch_commands={e.id: planned.launch_command(e) for e in planned.experiments},
-        servers={e.id: planned.shown_server(e) for e in planned.experiments},
+        launch_commands={e.id: planned.launch_command(e) for e in known},
+        servers={e.id: planned.shown_server(e) for e in known},
         study_id=planned.study_id,
         created_at=datetime.now(UTC),
         autotuner_version=__version__,
+        combinations=planned.combinations,
     )
+
+
+def detail_of(planned: Plan) -> Callable[[ExpectedExperiment], ExpectedExperiment]:
+    """Fills in what `record_of` leaves out of a candidate."""
+    by_id = {experiment.id: experiment for experiment in planned.experiments}
+
+    def detail(expected: ExpectedExperiment) -> ExpectedExperiment:
+        experiment = by_id[expected.id]
+        return replace(
+            expected,
+            launch_command=planned.launch_command(experiment),
+            server=planned.shown_server(experiment),
+        )
+
+    return detail

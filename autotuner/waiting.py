@@ -66,6 +66,9 @@ class Waiting:
     def __len__(self) -> int:
         return len(self._where)
 
+    def __contains__(self, experiment: Experiment) -> bool:
+        return experiment.id in self._where
+
     def __iter__(self) -> Iterator[Experiment]:
         """In order of their ranks, over all lines."""
         everyone = [e for line in self._lines.values() for e in line.experiments]

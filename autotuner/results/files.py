@@ -44,6 +44,16 @@ class ResultPaths:
         return self.root / "study.json"
 
     @property
+    def asked(self) -> Place:
+        """Of a search: what it has asked for."""
+        return self.root / "asked"
+
+    @property
+    def search(self) -> Place:
+        """Of a search: why it has ended."""
+        return self.root / "search.json"
+
+    @property
     def requests(self) -> Place:
         return self.root / "requests"
 

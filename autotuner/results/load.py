@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pandas as pd
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from autotuner.errors import OutputError
+from autotuner.results.asked import read_asked, read_stopped
 from autotuner.results.counting import Counting, compared_attempts, counting_attempts, measured_of
 from autotuner.results.files import ResultPaths, read_files, read_tables, result_files
 from autotuner.results.measured import Measured
@@ -48,6 +49,13 @@ class StudyResults:
     _measured: Mapping[str, Measured]
     _apart: Mapping[str, str]
     _all_attempts: bool
+    search_stopped: str | None = None
+    """Why the search has ended; None where it goes on, was interrupted, or there is none."""
+
+    @property
+    def measured(self) -> Mapping[str, Measured]:
+        """Experiment id -> what its counting attempts have stored; absent where there are none."""
+        return self._measured
 
     @cached_property
     def requests(self) -> pd.DataFrame:
@@ -114,6 +122,10 @@ def load_results(path: str | Place, *, all_attempts: bool = False) -> StudyResul
     # The reverse of the order of writing: whatever a row refers to is then on disk already.
     attempts = read_tables(paths.experiments, file_schema(schema, study.study_id))
     levels = read_tables(paths.levels, file_schema(LEVELS, study.study_id))
+    stopped = None
+    if study.search is not None:
+        stopped = read_stopped(paths)
+        study = replace(study, experiments=read_asked(paths))
     _check_known(paths, study, attempts, levels)
     chosen = counting_attempts(attempts, levels)
     experiments = _of_attempts(attempts, chosen)
@@ -133,6 +145,7 @@ def load_results(path: str | Place, *, all_attempts: bool = False) -> StudyResul
         _measured=measured_of(counting, compared),
         _apart=apart,
         _all_attempts=all_attempts,
+        search_stopped=stopped,
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from autotuner.errors import OutputError
+from autotuner.results.asked import AskedExperiments, read_asked, write_stopped
 from autotuner.results.changed_study import attempt_of, difference, sort_files
 from autotuner.results.files import (
     ResultPaths,
@@ -24,11 +25,17 @@ from autotuner.results.schema import (
     file_schema,
     table_of,
 )
-from autotuner.results.study_record import StudyRecord
+from autotuner.results.study_record import ExpectedExperiment, StudyRecord
 from autotuner.spec.experiment import Attempt, FailureKind
 from autotuner.spec.workload import Level
 
 __all__ = ["EndedAttempt", "ResultPaths", "ResultStore", "read_study"]
+
+Detail = Callable[[ExpectedExperiment], ExpectedExperiment]
+
+
+def _as_it_is(experiment: ExpectedExperiment) -> ExpectedExperiment:
+    return experiment
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +62,23 @@ class ResultStore:
     Every file appears whole or not at all, so that a reader needs no lock.
     """
 
-    def __init__(self, paths: ResultPaths, study: StudyRecord) -> None:
+    def __init__(self, paths: ResultPaths, study: StudyRecord, detail: Detail = _as_it_is) -> None:
         """Use `create` or `open`."""
         self.paths = paths
         self.study = study
+        self._asked = AskedExperiments(paths, study, detail)
         self._requests = file_schema(REQUESTS, study.study_id)
         self._levels = file_schema(LEVELS, study.study_id)
         self._experiments = file_schema(experiments_schema(study.parameters), study.study_id)
 
     @classmethod
     def create(
-        cls, path: str | Place, study: StudyRecord, *, resume_changed: bool = False
+        cls,
+        path: str | Place,
+        study: StudyRecord,
+        *,
+        resume_changed: bool = False,
+        detail: Detail = _as_it_is,
     ) -> ResultStore:
         """Start the study's folder, or continue it where it already holds this study.
 
@@ -75,6 +88,7 @@ class ResultStore:
         Args:
             resume_changed: Continue where the folder's study had other experiments, too: the
                 files of those that are gone are put aside (`changed_study`).
+            detail: Of a search: fills in command and server of a candidate that is asked for.
 
         Raises:
             OutputError: when the folder holds another study or foreign files, or cannot be
@@ -90,13 +104,25 @@ class ResultStore:
                     "`output:` in the study file or --output"
                 )
             paths.root.mkdir(parents=True, exist_ok=True)
+            store = cls(paths, study, detail)
+            store._renew_asked()  # before a record that does not name them itself
             write_text(paths.study, study.to_json())
             for folder in (paths.requests, paths.levels, paths.experiments, paths.logs):
                 folder.mkdir(exist_ok=True)
             sort_files(paths, study)
+            store._renew_asked(only=True)
         except OSError as error:
             raise OutputError(f"results folder {paths.root} cannot be written: {error}") from error
-        return cls(paths, study)
+        return store
+
+    def _renew_asked(self, *, only: bool = False) -> None:
+        """Write down, of a search, what has been measured; ``only``: and nothing else."""
+        if self.study.search is None:
+            return
+        measured = {experiment_id for experiment_id, _ in self._attempts()}
+        self._asked.add(measured)
+        if only:
+            self._asked.keep(measured)
 
     @classmethod
     def open(cls, path: str | Place) -> ResultStore:
@@ -107,6 +133,22 @@ class ResultStore:
         """
         paths = ResultPaths(place_of(path))
         return cls(paths, read_study(paths))
+
+    def write_asked(self, experiment_id: str, why: str) -> None:
+        """Note that a search has asked for a candidate, before anything of it is written.
+
+        Raises:
+            OutputError: when the disk refuses.
+        """
+        self._asked.add({experiment_id}, why)
+
+    def write_search_end(self, why: str | None) -> None:
+        """Note why the search has ended; None: it goes on.
+
+        Raises:
+            OutputError: when the disk refuses.
+        """
+        write_stopped(self.paths, why)
 
     def write_level(self, attempt: Attempt, result: LevelResult) -> None:
         """Store a level: its request rows, then its summary row. Writing it again replaces it.
@@ -223,7 +265,8 @@ def read_study(paths: ResultPaths) -> StudyRecord:
         raise OutputError(f"{paths.root} holds no study: {paths.study.name} is missing") from error
     except (OSError, UnicodeDecodeError) as error:
         raise OutputError(f"{paths.study} cannot be read: {error}") from error
-    return StudyRecord.from_json(text, str(paths.study))
+    study = StudyRecord.from_json(text, str(paths.study))
+    return study if study.search is None else replace(study, experiments=read_asked(paths))
 
 
 def _continued(paths: ResultPaths, study: StudyRecord, *, resume_changed: bool) -> StudyRecord:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import cache
 
@@ -19,7 +19,7 @@ from autotuner.spec.server import Footprint, ServerConfig, Value
 from autotuner.spec.study import StudySpec
 from autotuner.spec.workload import Level
 
-__all__ = ["ExpectedExperiment", "StudyRecord"]
+__all__ = ["ExpectedExperiment", "SearchedSpace", "StudyRecord"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,21 @@ class ExpectedExperiment:
     """Secrets masked; None only where a test has no use for it."""
     footprint: Footprint | None = None
     is_baseline: bool = False
+    why: str = ""
+    """Why a search has asked for it; empty where everything is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchedSpace:
+    """What a study chooses from, where it does not measure everything."""
+
+    strategy: str
+    candidates: int
+    """Experiments that may be asked for."""
+    combinations: int
+    """Points of the space, of which the candidates may be only some."""
+    values: Mapping[str, tuple[Value, ...]]
+    """Parameter -> all values that it has in the space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +73,9 @@ class StudyRecord:
     description: str = ""
     order_seed: int | None = None
     """Of the random order of experiments and levels; None: they ran in plan order."""
+    search: SearchedSpace | None = None
+    """None: everything is measured. Else ``experiments`` are, in the plan, all candidates; as read
+    from a results folder those that were asked for."""
 
     @staticmethod
     def of(
@@ -69,12 +87,14 @@ class StudyRecord:
         created_at: datetime,
         autotuner_version: str,
         servers: Mapping[str, ServerConfig] | None = None,
+        combinations: int = 0,
     ) -> StudyRecord:
         """The record of a planned study.
 
         Args:
             launch_commands: Experiment id -> shell line; may lack some.
             servers: Experiment id -> its server, secrets masked; may lack some.
+            combinations: Points of the space, for a study that searches it.
 
         Raises:
             PlanError: where two parameters would share a result column.
@@ -102,6 +122,7 @@ class StudyRecord:
             ),
             description=spec.description,
             order_seed=spec.order_seed,
+            search=_searched(spec, len(experiments), combinations),
         )
 
     @property
@@ -110,7 +131,9 @@ class StudyRecord:
         return next((e for e in self.experiments if e.is_baseline), None)
 
     def to_json(self) -> str:
-        content = {"schema_version": SCHEMA_VERSION, **_adapter().dump_python(self, mode="json")}
+        """The record; without the candidates of a search, of which there may be thousands."""
+        written = self if self.search is None else replace(self, experiments=())
+        content = {"schema_version": SCHEMA_VERSION, **_adapter().dump_python(written, mode="json")}
         return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
     @staticmethod
@@ -140,6 +163,18 @@ class StudyRecord:
 @cache
 def _adapter() -> TypeAdapter[StudyRecord]:
     return TypeAdapter(StudyRecord)
+
+
+def _searched(spec: StudySpec, candidates: int, combinations: int) -> SearchedSpace | None:
+    searching = spec.searching
+    if searching.measures_everything:
+        return None
+    values = {
+        name: tuple(dict.fromkeys(point[name] for point in axis.points if name in point))
+        for axis in spec.axes
+        for name in axis.parameters
+    }
+    return SearchedSpace(searching.strategy, candidates, combinations or candidates, values)
 
 
 def _parts(experiment: Experiment, spec: StudySpec) -> dict[str, str]:

@@ -119,7 +119,8 @@ class Strategy(ABC):
     def tell(self, told: Told) -> None:
         """A level has been measured, or the experiment has ended. Later calls replace earlier.
 
-        Also of candidates that were not asked for: an earlier run has measured them.
+        Also of candidates that were not asked for: an earlier run has measured them, or, where
+        they have not ended, they are measured now all the same, and are pending.
         """
 
     @property

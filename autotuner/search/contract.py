@@ -128,6 +128,13 @@ class StrategyContract:
         strategy.tell(example_told(by_id[first], ended=None))
         assert first not in [ask.candidate for ask in strategy.ask(10)]
 
+    def test_what_runs_though_nobody_asked_for_it_is_not_asked_for(self) -> None:
+        problem = example_problem()
+        strategy = self.make(problem)
+        first = problem.candidates[0].id
+        strategy.tell(Told(first))
+        assert first not in [ask.candidate for _ in range(10) for ask in strategy.ask(20)]
+
     def test_the_same_seed_gives_the_same_answers(self) -> None:
         problem = example_problem(seed=7)
         assert [*self._run(problem, slots=3)] == [*self._run(problem, slots=3)]

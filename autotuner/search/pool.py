@@ -62,9 +62,14 @@ class PoolStrategy(Strategy):
 
     def tell(self, told: Told) -> None:
         candidate = self.candidates.get(told.candidate)
-        if candidate is None or told.ended is None:
+        if candidate is None:
             return
+        was_left = candidate.id in self.left
         self.left.pop(candidate.id, None)
+        if told.ended is None:
+            if was_left:  # pending, though not on our word
+                self.asked(candidate)
+            return
         points = () if told.ended is Ended.LOST else self.points(candidate, told)
         self._stop.tell(candidate.id, points)
         self.heard(candidate, told, points)

@@ -27,10 +27,11 @@ class SearchSpace:
 
     def __init__(self, experiments: Sequence[Experiment]) -> None:
         self._traits = _traits(experiments)
+        self._all = _union(self._traits.values())
 
     def is_covered_by(self, experiments: Iterable[Experiment]) -> bool:
         """Whether they have everything that any experiment of the plan has."""
-        return self._had(experiments) == _union(self._traits.values())
+        return self._had(experiments) == self._all
 
     def newest_first(
         self, waiting: Sequence[Experiment], tried: Iterable[Experiment]

@@ -38,6 +38,12 @@ LAYERS = (
         "expected_times",
         "dispatching",
         "idle_watch",
+        "in_flight",
+        "spending",
+        "searched",
+        "search_past",
+        "asking",
+        "search_run",
         "driver",
         "study",
     ),
@@ -64,6 +70,12 @@ ONE_ROOM = {
     "recording",
     "resume",
     "study_metrics",
+    "in_flight",
+    "spending",
+    "searched",
+    "search_past",
+    "asking",
+    "search_run",
 }
 
 RAY_MODULES = {

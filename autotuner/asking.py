@@ -1,0 +1,180 @@
+"""Which candidates a study measures: asks its search strategy, and tells it what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from autotuner.alike_failures import OF_NO_CONFIGURATION
+from autotuner.planning import Plan
+from autotuner.results.levels import LevelResult, LevelStatus
+from autotuner.results.limits import LevelRow
+from autotuner.results.pooling import pooled_results
+from autotuner.search.base import Ask, Ended, Strategy, Told
+from autotuner.search.findings import points_of
+from autotuner.search.stopping import NoImprovement
+from autotuner.search_past import SearchPast
+from autotuner.spec.experiment import Completed, Experiment, Failed, FailureKind, Outcome, Pruned
+from autotuner.spec.server import Footprint
+from autotuner.spec.workload import Level
+from autotuner.spending import Spent, exhausted
+
+__all__ = ["Asked", "Asking"]
+
+_SAYS_NOTHING = OF_NO_CONFIGURATION | {
+    FailureKind.DIRTY_GPU,
+    FailureKind.MODEL_NOT_FOUND,
+    FailureKind.PORT_TAKEN,
+}
+"""Failures that are no news of the configuration: a model that learned from them would shun good
+ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A candidate that is to be measured now."""
+
+    experiment: Experiment
+    ask: Ask
+
+
+class Asking:
+    """One run of a search.
+
+    Args:
+        past: What earlier runs have found and spent.
+        to_do: Candidates that are measured whatever the strategy says: the baseline, and what
+            earlier runs have begun.
+    """
+
+    def __init__(
+        self, plan: Plan, strategy: Strategy, past: SearchPast, to_do: Sequence[Experiment]
+    ) -> None:
+        self._strategy = strategy
+        self._searching = plan.spec.searching
+        self._judging = plan.spec.judging
+        self._candidates = {one.id: one for one in strategy.problem.candidates}
+        self._past = past.spent
+        self._stop = NoImprovement(
+            self._searching.stop_when.no_improvement, self._judging.minimal_effect
+        )
+        self._rows: dict[str, dict[Level, list[LevelResult]]] = {}
+        self._ended_gpu_s = 0.0
+        self._left = {experiment.id: experiment for experiment in plan.in_order}
+        self._asked = 0
+        """In this run, of those that no run before had begun."""
+        begun = {told.candidate for told in past.told}
+        for told in past.told:
+            self._left.pop(told.candidate, None)
+            self._tell(told)
+        for experiment in to_do:
+            del self._left[experiment.id]
+            self._strategy.tell(Told(experiment.id))
+        # The baseline, where nothing has been measured yet.
+        self._asked = len(begun | {e.id for e in to_do}) - past.spent.experiments
+
+    @property
+    def candidates(self) -> int:
+        return len(self._candidates)
+
+    @property
+    def asked(self) -> int:
+        """Candidates that were asked for, in all runs."""
+        return self._past.experiments + self._asked
+
+    @property
+    def left(self) -> Mapping[Footprint, Sequence[Experiment]]:
+        """Candidates that nobody has asked for, by what they need."""
+        found: dict[Footprint, list[Experiment]] = {}
+        for experiment in self._left.values():
+            found.setdefault(experiment.footprint, []).append(experiment)
+        return found
+
+    def ask(self, room: int, committed_gpu_s: float, run_s: float) -> tuple[Asked, ...]:
+        """Up to so many candidates to measure now; none where it is enough, or better to wait.
+
+        Args:
+            room: How many could start.
+            committed_gpu_s: GPU-seconds that running and waiting attempts take, as far as known.
+            run_s: For how long this run has gone on.
+        """
+        if self.why_no_more(committed_gpu_s, run_s) is not None:
+            return ()
+        most = self._searching.budget.experiments
+        room = room if most is None else min(room, most - self.asked)
+        found = []
+        for ask in self._strategy.ask(room):
+            experiment = self._left.pop(ask.candidate, None)
+            if experiment is not None:
+                self._asked += 1
+                found.append(Asked(experiment, ask))
+        return tuple(found)
+
+    def why_no_more(self, committed_gpu_s: float, run_s: float) -> str | None:
+        """Why nothing more is asked for, in a sentence; None: more may be.
+
+        What still runs may change it.
+        """
+        spent = Spent(
+            self.asked,
+            self._past.gpu_s + self._ended_gpu_s + committed_gpu_s,
+            self._past.wall_s + run_s,
+        )
+        if not self._left:
+            return f"all {len(self._candidates):,} candidates have been measured"
+        why = exhausted(self._searching.budget, spent) or self._stop.reason
+        return why or self._strategy.finished
+
+    def level(self, experiment: Experiment, result: LevelResult) -> None:
+        """A level of an attempt has ended."""
+        if result.status is not LevelStatus.OK:
+            return
+        rows = self._rows.setdefault(experiment.id, {})
+        rows.setdefault(result.level.of_all_repeats, []).append(result)
+        self._strategy.tell(Told(experiment.id, self._pooled(experiment.id)))
+
+    def end(
+        self,
+        experiment: Experiment,
+        outcome: Outcome,
+        *,
+        gpu_s: float,
+        will_retry: bool,
+        suspect: bool,
+    ) -> None:
+        """An attempt has ended.
+
+        Args:
+            gpu_s: That it has reserved.
+            suspect: Whether it was lost on two nodes, so that its configuration may be the reason.
+        """
+        self._ended_gpu_s += gpu_s
+        rows = self._pooled(experiment.id)
+        self._rows.pop(experiment.id, None)
+        ended = _ended(outcome, suspect=suspect)
+        if will_retry or ended is None:
+            self._strategy.tell(Told(experiment.id))
+        else:
+            self._tell(Told(experiment.id, rows, ended))
+
+    def _tell(self, told: Told) -> None:
+        candidate = self._candidates.get(told.candidate)
+        if candidate is None:
+            return  # of a study that has changed since
+        self._strategy.tell(told)
+        self._stop.tell(told.candidate, points_of(candidate, told, self._judging))
+
+    def _pooled(self, experiment_id: str) -> dict[Level, LevelRow]:
+        rows = self._rows.get(experiment_id, {})
+        return {level: pooled_results(results) for level, results in rows.items()}
+
+
+def _ended(outcome: Outcome, *, suspect: bool) -> Ended | None:
+    match outcome:
+        case Completed():
+            return Ended.COMPLETED
+        case Pruned():
+            return Ended.PRUNED
+        case Failed(kind=kind):
+            return Ended.LOST if kind in _SAYS_NOTHING and not suspect else Ended.FAILED
+    return None
