@@ -54,12 +54,15 @@ class Nodes:
 
     looks: Mapping[str, FlagLook | None]
     gpus: int = 0
+    quotas: Mapping[str, int] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     patience: int = 0
     """So many times the asker is asked whether it has given up."""
 
     def nodes(self) -> tuple[Node, ...]:
-        return tuple(Node(name, f"host-{name}", self.gpus, 8) for name in self.looks)
+        return tuple(
+            Node(name, f"host-{name}", self.gpus, 8, quotas=self.quotas) for name in self.looks
+        )
 
     def ask_nodes(self, calls, *, timeout_s, given_up):
         self.asked += [node.id for node in calls]
@@ -151,7 +154,7 @@ def test_who_says_so_is_not_checked(planned: Plan) -> None:
 
 def test_servers_that_start_elsewhere_are_not_asked(make_spec) -> None:
     elsewhere = make_spec({"x": [1]}, launcher="kubernetes", launch=PodSettings(image="i"))
-    nodes = Nodes({"a": look("1", FLAG)})
+    nodes = Nodes({"a": look("1", FLAG)}, quotas={"kubernetes_gpus": 1})
     assert checked(plan(elsewhere), nodes) == []
     assert nodes.asked == []
 

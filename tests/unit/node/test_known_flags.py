@@ -117,8 +117,11 @@ def test_an_engine_that_was_upgraded_in_place_is_asked_anew(program: Program, ve
     assert faults == ()
 
 
-def test_an_engine_that_is_worked_on_is_asked_anew_before_a_refusal(program: Program) -> None:
-    program.answers("--version", "0.33.0.dev12+g1234")
+@pytest.mark.parametrize("version", ["0.33.0.dev12+g1234", ""])
+def test_an_engine_that_may_be_worked_on_is_asked_anew_before_a_refusal(
+    program: Program, version: str
+) -> None:
+    program.answers("--version", version)
     look_at_flags(program.server, RIGHT)
     program.answers("serve --help=all", HELP + "  --max-num-sequences N\n")
     assert look_at_flags(program.server, {"max-num-sequences": (4,)}).faults == ()
