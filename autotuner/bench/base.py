@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from autotuner.results.levels import RequestRecord
+from autotuner.results.node_cpus import NodeCpus
 from autotuner.spec.launching import LaunchSettings
 from autotuner.spec.study import BenchmarkJobSettings
 from autotuner.spec.workload import Level, Workload
@@ -48,6 +49,8 @@ class LoadContext:
     """Processes that send the requests, where the load generator can have several; 0: its own."""
     should_stop: Callable[[], str | None] = field(default=lambda: None)
     """Asked a few times a second: a reason to end now (the server died), or None."""
+    watch_cpus: Callable[[], Callable[[], NodeCpus | None]] = field(default=lambda: lambda: None)
+    """To be called as a level begins; what it returns, as the level ends, for its ``cpus``."""
     lease: Lease | None = None
     """Of the attempt, for a load generator that makes something outside of this node."""
     launch: LaunchSettings | None = None
@@ -74,6 +77,8 @@ class LevelLoad:
     duration_s: float | None = None
     """Length of the level, by a load generator whose records have no times; it leaves out requests
     that were cut."""
+    cpus: NodeCpus | None = None
+    """Who used the node's CPUs meanwhile, by the context's ``watch_cpus``; None: not watched."""
 
 
 class Booted:

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from autotuner.bench.base import Booted, LevelLoad, LoadContext, LoadGenerator, Target
@@ -76,8 +77,8 @@ class _LevelRun:
         sizing = threading.Thread(target=self._size_the_prompt, daemon=True)
         sizing.start()
         failure = self._wait(sizing.is_alive)
+        cpus, cpu_s = self._context.watch_cpus(), time.process_time()
         started_at, self._origin = datetime.now(UTC), time.monotonic()
-        cpu_s = time.process_time()
         users = [
             threading.Thread(target=self._user, daemon=True)
             for _ in range(0 if failure else self._level.concurrency)
@@ -92,12 +93,14 @@ class _LevelRun:
             for open_socket in self._sockets.values():
                 with contextlib.suppress(OSError):
                     open_socket.shutdown(socket.SHUT_RDWR)
+        used = cpus()
         for thread in (sizing, *users):
             thread.join(_JOIN_S)
         ordered = tuple(records[index] for index in sorted(records))
         silent_s = self._silence.limit_s if failure == self._silence.failure else None
         begun = started_at if users else None
-        return LevelLoad(self._level, ordered, begun, failure, silent_s, (cpu_s,) if users else ())
+        load = LevelLoad(self._level, ordered, begun, failure, silent_s)
+        return replace(load, client_cpu_s=(cpu_s,), cpus=used) if users else load
 
     def _cut(self) -> dict[int, RequestRecord]:
         ended_s = time.monotonic() - self._origin

@@ -97,6 +97,7 @@ class GenaiBenchCall(Booted):
                 level_limit_s=self._workload.stop.seconds + context.level_grace_s,
                 no_token_s=context.no_token_s,
                 last_words=self._last_words,
+                watch_cpus=context.watch_cpus,
             )
             try:
                 self._let_go(url, context.environment)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 from autotuner.bench.base import LevelLoad
 from autotuner.bench.genai_bench_events import UNREADABLE, LevelLog
 from autotuner.bench.silence import Silence
+from autotuner.results.node_cpus import NodeCpus
 from autotuner.spec.workload import Level
 
 __all__ = ["Progress"]
@@ -26,6 +28,7 @@ class Progress:
         level_limit_s: float,
         no_token_s: float,
         last_words: Callable[[], str],
+        watch_cpus: Callable[[], Callable[[], NodeCpus | None]] = lambda: lambda: None,
     ) -> None:
         self.waiting = list(levels)
         """Levels that are not dealt with."""
@@ -33,7 +36,9 @@ class Progress:
         """Why the call is of no more use; what is set first stays."""
         self._any_done = False
         self._boot_s, self._level_limit_s, self._no_token_s = boot_s, level_limit_s, no_token_s
-        self._last_words = last_words
+        self._last_words, self._watch_cpus = last_words, watch_cpus
+        self._cpus_used: Callable[[], NodeCpus | None] = lambda: None
+        """Since the level began; up to its stop rule once that is met."""
         self._deadline = time.monotonic() + boot_s
         self._log: LevelLog | None = None
         self._silence: Silence | None = None
@@ -68,8 +73,10 @@ class Progress:
                 self._hear(tokens=event["tokens"])
             case "stop_rule_met":
                 self._silence = None
+                used = self._cpus_used()
+                self._cpus_used = lambda: used
             case "level_finished" if self._log is not None:
-                load = self._log.finish()
+                load = replace(self._log.finish(), cpus=self._cpus_used())
                 self._log = self._silence = None
                 self._deadline = time.monotonic() + self._boot_s
                 self._deal_with_first()
@@ -107,7 +114,8 @@ class Progress:
         """
         if self._log is not None:
             self._deal_with_first()
-            yield self._log.finish(self.failure, silent_s=self._silent_s)
+            load = self._log.finish(self.failure, silent_s=self._silent_s)
+            yield replace(load, cpus=self._cpus_used())
         elif self.failure is not None and not self._any_done:
             # The next call would end in the same way.
             lost, self.waiting = self.waiting, []
@@ -126,7 +134,7 @@ class Progress:
         if event["concurrency"] != level.concurrency:
             began = f"genai-bench began concurrency {event['concurrency']}"
             self.fail(f"{began} where {level.concurrency} was asked for")
-        self._silence = Silence(self._no_token_s)
+        self._silence, self._cpus_used = Silence(self._no_token_s), self._watch_cpus()
         self._deadline = time.monotonic() + self._level_limit_s
 
     def _hear(self, *, tokens: bool) -> None:

@@ -16,8 +16,6 @@ from autotuner.progress import (
     AttemptFinished,
     AttemptStarted,
     AttemptWaiting,
-    EnginesAsked,
-    FlagsRefused,
     LevelFinished,
     NodeNotReady,
     NodeSetAside,
@@ -132,13 +130,7 @@ class Progress:
     def lines(self, event: StudyEvent) -> Iterator[str]:
         """What is worth a lasting line."""
         match event:
-            case (
-                NodesPreparing()
-                | NodeNotReady()
-                | NodesPrepared()
-                | EnginesAsked()
-                | FlagsRefused()
-            ):
+            case NodesPreparing() | NodeNotReady() | NodesPrepared():
                 yield from _preparation_lines(event)
             case StudyStarted(plan=plan, reused=reused, given_up=given_up, dashboard=dashboard):
                 levels = plan.levels // len(plan.experiments)
@@ -219,9 +211,7 @@ class Progress:
         return f"{tally}, {left} left, about {_duration(pace_s * left)} to go"
 
 
-def _preparation_lines(
-    event: NodesPreparing | NodeNotReady | NodesPrepared | EnginesAsked | FlagsRefused,
-) -> Iterator[str]:
+def _preparation_lines(event: NodesPreparing | NodeNotReady | NodesPrepared) -> Iterator[str]:
     match event:
         case NodesPreparing(launcher=launcher, hosts=hosts):
             yield f"preparing {escape(_some(hosts))} for {launcher}; an image may take a while"
@@ -231,14 +221,6 @@ def _preparation_lines(
             yield f"ready after {_duration(seconds)}: {escape(_some(hosts))}"
             for warning in warnings:
                 yield f"[yellow]warning[/]: {escape(_flat(warning))}"
-        case EnginesAsked(engine=engine, hosts=hosts):
-            yield f"asking {engine} which flags it knows, on {escape(_some(hosts))}"
-        case FlagsRefused(hosts=hosts, engine=engine, reasons=reasons):
-            said = escape(_flat("; ".join(reasons)))
-            yield (
-                f"[yellow]warning[/]: {escape(engine)} on {escape(', '.join(hosts))} {said}; "
-                "not so on every node: use one version of the engine"
-            )
 
 
 def _some(hosts: Sequence[str]) -> str:

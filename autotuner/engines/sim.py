@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 from autotuner.engines import symptoms as known
@@ -12,7 +12,6 @@ from autotuner.spec.server import ServerConfig, Value
 
 __all__ = ["SimEngine"]
 
-_MODULE = "autotuner.engines.sim_server"
 _OURS = frozenset({"nnodes", "node-rank", "master-addr", "master-port"})
 
 
@@ -32,7 +31,7 @@ class SimEngine(Engine):
         return [
             _program(server),
             "-m",
-            _MODULE,
+            "autotuner.engines.sim_server",
             "--model",
             server.model.path,
             "--served-model-name",
@@ -60,9 +59,6 @@ class SimEngine(Engine):
     def version_command(self, server: ServerConfig) -> list[str] | None:
         code = "import importlib.metadata; print(importlib.metadata.version('autotuner'))"
         return [_program(server), "-c", code]
-
-    def help_commands(self, server: ServerConfig) -> Sequence[list[str]]:
-        return [[_program(server), "-m", _MODULE, "--help"]]
 
 
 def _program(server: ServerConfig) -> str:

@@ -42,6 +42,7 @@ def _level_result(prepared: Preparation, load: LevelLoad) -> LevelResult:
         simulated=prepared.engine.simulated,
         client_cpu_s=load.client_cpu_s,
         duration_s=load.duration_s,
+        cpus=load.cpus,
     )
 
 

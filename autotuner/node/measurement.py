@@ -13,6 +13,7 @@ from autotuner.bench.registry import load_generator
 from autotuner.launchers.base import Server
 from autotuner.launchers.registry import load_launcher
 from autotuner.node.compile_cache import CompileCache, held_compile_cache
+from autotuner.node.cpu_meter import CpuMeter
 from autotuner.node.events import AttemptEvent, LevelMeasured, PhaseStarted
 from autotuner.node.facts import served_version
 from autotuner.node.failures import (
@@ -246,7 +247,8 @@ class Measurement:
                 return reason
             return f"the server ended ({ended})" if (ended := server.exit) else None
 
-        return replace(context, should_stop=why_stop)
+        meter = CpuMeter(context.folder, lambda: server.pid)
+        return replace(context, should_stop=why_stop, watch_cpus=meter.watch)
 
     @contextmanager
     def _timed(self, phase: Phase) -> Iterator[None]:

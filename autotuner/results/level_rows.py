@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from autotuner.results.levels import LevelResult, LevelStatus, RequestRecord, RequestStatus
+from autotuner.results.node_cpus import NodeCpus
 from autotuner.results.schema import REQUESTS, table_of
 from autotuner.results.summary import summarize
 from autotuner.spec.experiment import Attempt
@@ -23,6 +24,7 @@ _JUDGED = (
     "goodput_requests_per_s",
 )
 """Columns that take the study's limits or price, and are filled in by who knows these."""
+_UNWATCHED = NodeCpus(unknown="the load generator did not watch the node")
 
 
 def level_result(
@@ -37,6 +39,7 @@ def level_result(
     max_error_rate: float = 0.0,
     client_cpu_s: Sequence[float] = (),
     duration_s: float | None = None,
+    cpus: NodeCpus | None = None,
 ) -> LevelResult:
     """Build the rows of a level that was loaded.
 
@@ -49,6 +52,7 @@ def level_result(
         client_cpu_s: CPU seconds of each process of the load generator during the level; empty
             where unknown.
         duration_s: Length of the level, where the records have no times; see `summarize`.
+        cpus: Who used the node's CPUs meanwhile; None where nobody looked.
     """
     keys = _keys(level, attempt)
     rows = [keys | _request_row(record) for record in records]
@@ -66,6 +70,7 @@ def level_result(
         "reason": reason,
         "started_at": started_at,
         "simulated": simulated,
+        **(cpus or _UNWATCHED).columns,
         **dict.fromkeys(_JUDGED),
     }
     return LevelResult(level, status, reason, requests, {**keys, **state, **numbers})

@@ -28,7 +28,8 @@ POOLED = pa.schema(
 )
 """One row per experiment and level: the columns of `LEVELS`, ``repeat`` always 0, and how many
 level rows are in it. ``started_at`` is the first of theirs, ``client_cpu_share`` and
-``client_processes`` the largest, ``reason`` that of the worst ``status``."""
+``client_processes`` the largest, ``node_cpus`` the smallest, ``reason`` that of the worst
+``status``, ``own_cpus`` and ``foreign_cpus`` means over time."""
 
 LATENCY_COLUMNS = frozenset(f"{name}_{s}" for name in DISTRIBUTIONS for s in (*STATISTICS, "count"))
 """Columns that take the request rows to pool them."""
@@ -53,6 +54,7 @@ _RATES = (
     "requests_per_s",
     "goodput_requests_per_s",
 )
+_MEANS_OVER_TIME = ("own_cpus", "foreign_cpus")
 _PER_COMPLETED = ("input_tokens_mean", "output_tokens_mean")
 _LARGEST = ("client_processes", "client_cpu_share")
 _WORSE = (LevelStatus.OK, LevelStatus.SKIPPED, LevelStatus.FAILED, LevelStatus.NOT_MEASURED)
@@ -119,7 +121,13 @@ def _without_latencies(rows: Sequence[LevelRow]) -> dict[str, object]:
     }
     values |= {name: _of_all(rows, name, sum) for name in _SUMS}
     values |= {name: _of_all(rows, name, max) for name in _LARGEST}
-    values |= {name: _weighted(rows, name, by="duration_s") for name in _RATES}
+    values |= {
+        name: _weighted(rows, name, by="duration_s") for name in (*_RATES, *_MEANS_OVER_TIME)
+    }
+    values |= {
+        "node_cpus": _of_all(rows, "node_cpus", min),
+        "foreign_cpus_unknown": _first(rows, "foreign_cpus_unknown"),
+    }
     values |= {name: _weighted(rows, name, by="requests_completed") for name in _PER_COMPLETED}
     values["error_rate"] = _ratio(values["requests_failed"], values["requests"])
     if len({row.get("request_slos") for row in rows}) == 1:
@@ -131,6 +139,10 @@ def _without_latencies(rows: Sequence[LevelRow]) -> dict[str, object]:
 def _of_all(rows: Sequence[LevelRow], name: str, combine: Callable[..., object]) -> object:
     parts = [row.get(name) for row in rows]
     return None if None in parts else combine(parts)
+
+
+def _first(rows: Sequence[LevelRow], name: str) -> object:
+    return next((row.get(name) for row in rows if row.get(name) is not None), None)
 
 
 def _weighted(rows: Sequence[LevelRow], name: str, *, by: str) -> float | None:

@@ -33,8 +33,9 @@ __all__ = [
 # 4: experiments have image, image_id and server_node.
 # 5: experiments have nodes, hosts, gpus_reserved, compile_cache, seconds_reserved, seconds_idle and
 #    gpu_seconds_*.
-SCHEMA_VERSION = 5
-READABLE_VERSIONS = (3, 4, 5)
+# 6: levels have node_cpus, own_cpus, foreign_cpus and foreign_cpus_unknown.
+SCHEMA_VERSION = 6
+READABLE_VERSIONS = (3, 4, 5, 6)
 """Rows of older ones lack columns, which are null then."""
 GPU_TIME_SHARES = ("start", "warmup", "load", "overhead", "idle")
 """What reserved time goes to; each second to one of them."""
@@ -47,8 +48,9 @@ ADDED_COLUMNS: Mapping[int, frozenset[str]] = {
             *(f"gpu_seconds_{share}" for share in GPU_TIME_SHARES),
         }
     ),
+    6: frozenset({"node_cpus", "own_cpus", "foreign_cpus", "foreign_cpus_unknown"}),
 }
-"""Columns of `experiments_schema` by the readable version that brought them."""
+"""Columns by the readable version that brought them."""
 VERSION_KEY = b"autotuner.schema_version"
 
 DISTRIBUTIONS = ("ttft_s", "tpot_s", "itl_s", "e2e_latency_s")
@@ -133,6 +135,10 @@ LEVELS = pa.schema(
         *(pa.field(f"{name}_{s}", pa.float64()) for name in DISTRIBUTIONS for s in STATISTICS),
         pa.field("client_processes", pa.int32()),
         pa.field("client_cpu_share", pa.float64()),
+        pa.field("node_cpus", pa.int32()),
+        pa.field("own_cpus", pa.float64()),
+        pa.field("foreign_cpus", pa.float64()),
+        pa.field("foreign_cpus_unknown", pa.string()),
         pa.field("simulated", pa.bool_(), nullable=False),
     ]
 )
@@ -155,8 +161,10 @@ completed or failed request. ``requests_per_s`` is of completed requests alone.
 Latencies are of completed requests alone, ``*_count`` values each; ITL is over the gaps of all
 requests. Percentiles interpolate linearly, as numpy does. ``client_cpu_share`` is the CPU time of
 the load generator's busiest process over ``duration_s``: near 1, the load generator was what
-limited the numbers. ``request_slos``, ``goodput_*`` and ``output_tokens_per_usd`` are those of the
-study's limits and price, see `autotuner.results.goodput`.
+limited the numbers. ``own_cpus`` and ``foreign_cpus`` are CPUs in use on the load's node by the
+attempt and by others, see `autotuner.results.node_cpus`; where they are null,
+``foreign_cpus_unknown`` says why. ``request_slos``, ``goodput_*`` and ``output_tokens_per_usd``
+are those of the study's limits and price, see `autotuner.results.goodput`.
 
 Every number is null where there is nothing to compute it from; all of them, the counts too, are
 null for a level that was not measured, or skipped.

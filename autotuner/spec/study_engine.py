@@ -46,7 +46,6 @@ def read_engine(content: object, problems: Problems, paths: StudyPaths) -> Engin
         environment,
         _command(section, problems, paths),
         section.version,
-        section.check_flags,
     )
 
 

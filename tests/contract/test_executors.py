@@ -1,5 +1,7 @@
 """What the driver may rely on, whichever executor carries its attempts."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -78,6 +80,35 @@ def endless(make_workload):
     return {"workloads": (make_workload(concurrency=(1,), requests=None, seconds=3600.0),)}
 
 
+STRANGER = """
+import sys, time
+with open(sys.argv[1], "w", buffering=1) as told:
+    while True:
+        told.write(f"{time.time()} {time.process_time()}\\n")
+        until = time.process_time() + 0.01
+        while time.process_time() < until:
+            pass
+"""
+
+
+@pytest.fixture
+def stranger(tmp_path):
+    """A busy process that is nobody's; tells what CPU time it used between two moments."""
+    told = tmp_path / "told"
+    process = subprocess.Popen([sys.executable, "-c", STRANGER, str(told)])
+
+    def used_s(begun_at, ended_at):
+        process.kill()
+        process.wait()
+        pairs = [line.split() for line in told.read_text().splitlines()[:-1]]
+        within = [float(cpu_s) for at, cpu_s in pairs if begun_at <= float(at) <= ended_at]
+        return within[-1] - within[0] if within else 0.0
+
+    yield used_s
+    process.kill()
+    process.wait()
+
+
 class TestExecutor:
     def test_it_has_a_node_with_cpus_and_a_name(self, executor):
         (node,) = executor.nodes()
@@ -108,6 +139,20 @@ class TestExecutor:
         assert [e.phase for e in events[:4]] == list(Phase)[:4]
         assert [e.result.level.concurrency for e in events[4:6]] == [1, 2]
         assert events[-1].outcome == Completed()
+
+    def test_a_level_tells_what_others_used_of_the_nodes_cpus(
+        self, attempts, make_workload, stranger
+    ):
+        """At least what a stranger did meanwhile by its own count; others may do more."""
+        timed = make_workload(concurrency=(1,), requests=None, seconds=2.0)
+        (events,) = attempts.until_ended(attempts.submit(workloads=(timed,)))
+        row = next(e.result.summary for e in events if isinstance(e, LevelMeasured))
+        assert row["foreign_cpus_unknown"] is None
+        assert row["own_cpus"] > 0
+        begun_at = row["started_at"].timestamp()
+        used_s = stranger(begun_at, begun_at + row["duration_s"])
+        # The machine counts by ticks, and neither end is the same moment for both.
+        assert row["foreign_cpus"] * row["duration_s"] >= 0.75 * used_s - 0.2
 
     def test_nothing_follows_the_end(self, attempts):
         attempts.until_ended(attempts.submit())

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from autotuner.launchers.docker.container import container_name
 from autotuner.launchers.docker.labels import LEASE_LABEL
 from autotuner.launchers.registry import load_launcher
 from autotuner.node.compile_cache import CACHE_VARIABLE, held_compile_cache
+from autotuner.node.cpu_meter import CpuMeter
 from autotuner.spec.experiment import FailureKind
 from autotuner.spec.launching import DockerSettings, Mount
 from autotuner.spec.server import CpuPlan, Footprint, Model, ServerConfig
@@ -58,6 +60,22 @@ for number in range(20000):
     print("line", number)
 print("the last words", file=sys.stderr)
 sys.exit(7)
+"""
+BURN = """\
+import os, sys, time
+go = sys.argv[2]
+print("up", flush=True)
+while not os.path.exists(go):
+    time.sleep(0.02)
+for lives in (False, True):
+    if os.fork() == 0:
+        while time.process_time() < 0.4:
+            pass
+        print("burnt", flush=True)
+        if lives:
+            time.sleep(3600)
+        os._exit(0)
+time.sleep(3600)
 """
 OWNER = """\
 import sys, time
@@ -100,7 +118,7 @@ class Subject:
 
         def command(server, host, port):
             if code is not None:
-                return [sys.executable, "-c", code, self.mark]
+                return [sys.executable, "-c", code, self.mark, str(self.folder / "go")]
             sim = load_engine("sim")
             return sim.command(server, host=host, port=port, served_name=self.mark)
 
@@ -331,6 +349,19 @@ def test_it_runs_on_the_cpus_of_the_plan(subject, wait_until):
     server = subject.start("import os; print(os.sched_getaffinity(0))", cpus=(cpu,))
     assert wait_until(lambda: server.exit)
     assert server.log_tail() == f"{{{cpu}}}\n"
+
+
+def test_what_its_processes_use_of_the_cpus_is_the_attempts_own(subject, wait_until):
+    """Also in a container, whose processes are none of ours, and of a process that has ended."""
+    request = subject.request(BURN)
+    server = subject.launch(request)
+    assert wait_until(lambda: "up" in server.log_tail() and server.pid is not None)
+    used, begun = CpuMeter(request.folder, lambda: server.pid).watch(), time.monotonic()
+    (subject.folder / "go").touch()
+    assert wait_until(lambda: server.log_tail().count("burnt") == 2)
+    cpus, ended = used(), time.monotonic()
+    assert cpus.unknown is None
+    assert cpus.own * (ended - begun) >= 0.8 - 0.1
 
 
 def test_it_dies_with_its_owner(subject, owner, wait_until):

@@ -2,6 +2,7 @@ import pytest
 
 from autotuner.bench import genai_bench_progress, silence
 from autotuner.bench.genai_bench_progress import Progress
+from autotuner.results.node_cpus import NodeCpus
 from autotuner.spec.workload import Level
 
 LEVELS = [Level("chat", "D(10,5)", concurrency) for concurrency in (1, 2)]
@@ -133,3 +134,35 @@ def test_where_nothing_began_the_levels_that_are_told_later_are_lost_too(progres
     after(progress, clock, 301)
     later = [Level("chat", "D(10,5)", 4)]
     assert [lost.level for lost in progress.lost(iter(later))] == [*LEVELS, *later]
+
+
+class Watch:
+    """Hands out, for each level, what was used up to the moment that it is asked."""
+
+    def __init__(self, clock):
+        self.clock = clock
+
+    def __call__(self):
+        begun = self.clock.now
+        return lambda: NodeCpus(own=self.clock.now - begun)
+
+
+def watched(clock, *story):
+    words = {"boot_s": 300.0, "level_limit_s": 3600.0, "no_token_s": 100.0}
+    progress = Progress(LEVELS, last_words=lambda: "words", watch_cpus=Watch(clock), **words)
+    after(progress, clock, *story)
+    return progress
+
+
+def test_cpus_are_watched_from_the_start_of_a_level_to_its_stop_rule(clock):
+    progress = watched(clock, 50, started(1), 7, {"event": "stop_rule_met"}, 20)
+    assert progress.take(FINISHED).cpus == NodeCpus(own=7.0)
+    after(progress, clock, 30, started(2), 5)
+    assert progress.take(FINISHED).cpus == NodeCpus(own=5.0)
+
+
+def test_cpus_are_watched_in_a_level_that_is_lost_too(clock):
+    progress = watched(clock, started(1), 9)
+    progress.fail("gone")
+    (lost,) = progress.lost()
+    assert lost.cpus == NodeCpus(own=9.0)

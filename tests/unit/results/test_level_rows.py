@@ -7,6 +7,7 @@ import pytest
 
 from autotuner.results.level_rows import level_result, not_measured, tpot_s
 from autotuner.results.levels import LevelResult, LevelStatus, RequestRecord, RequestStatus
+from autotuner.results.node_cpus import NodeCpus
 from autotuner.results.schema import LEVELS, REQUESTS, table_of
 from autotuner.spec.experiment import Attempt
 from autotuner.spec.workload import Level
@@ -177,6 +178,19 @@ def test_a_load_generator_that_needs_a_whole_core_shows_it(
     result = build(completed(0, e2e_latency_s=10.0), client_cpu_s=(9.8, 1.0))
     assert result.summary["client_cpu_share"] == pytest.approx(0.98)
     assert result.summary["client_processes"] == 2
+
+
+def test_who_used_the_nodes_cpus_is_in_the_row_or_why_it_is_unknown(
+    build: Callable[..., LevelResult],
+) -> None:
+    columns = ("node_cpus", "own_cpus", "foreign_cpus", "foreign_cpus_unknown")
+    for cpus, expected in [
+        (NodeCpus(8, 2.5, 0.5), (8, 2.5, 0.5, None)),
+        (NodeCpus(unknown="why"), (None, None, None, "why")),
+        (None, (None, None, None, "the load generator did not watch the node")),
+    ]:
+        summary = build(completed(0), cpus=cpus).summary
+        assert tuple(summary[column] for column in columns) == expected
 
 
 def test_what_takes_the_studys_limits_or_price_is_left_to_who_knows_them(

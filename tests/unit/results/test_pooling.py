@@ -115,6 +115,20 @@ def test_percentiles_are_over_the_requests_of_all_and_never_over_percentiles(
     assert row["ttft_s_mean"] == pytest.approx(math.fsum(few + many) / 20)
 
 
+def test_cpus_in_use_are_means_over_time_and_a_gap_has_its_reason(measured: Measure) -> None:
+    quiet, busy, unknown = (dict(measured(*[0.1] * n).summary) for n in (3, 1, 1))
+    quiet |= {"node_cpus": 8, "own_cpus": 2.0, "foreign_cpus": 0.0, "foreign_cpus_unknown": None}
+    busy |= {"node_cpus": 4, "own_cpus": 1.0, "foreign_cpus": 2.0, "foreign_cpus_unknown": None}
+    unknown |= {"foreign_cpus_unknown": "why"}
+    row = pool([quiet, busy], lambda: pa.table({}))
+    assert row["node_cpus"] == 4
+    assert row["own_cpus"] == pytest.approx((3 * 2.0 + 1.0) / 4)
+    assert row["foreign_cpus"] == pytest.approx(2.0 / 4)
+    assert row["foreign_cpus_unknown"] is None
+    row = pool([quiet, unknown], lambda: pa.table({}))
+    assert (row["foreign_cpus"], row["foreign_cpus_unknown"]) == (None, "why")
+
+
 def test_goodput_is_of_all_requests(measured: Measure) -> None:
     row = pooled(measured(0.1, 0.9, 0.9), measured(0.1))
     assert row["request_slos"] == "ttft_s<=0.5"

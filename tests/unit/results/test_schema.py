@@ -86,7 +86,7 @@ def test_every_metric_an_objective_can_name_is_a_column_of_the_level_rows() -> N
 
 def test_files_carry_schema_version_and_study_id() -> None:
     metadata = file_schema(REQUESTS, "abc").metadata
-    assert metadata == {b"autotuner.schema_version": b"5", b"autotuner.study_id": b"abc"}
+    assert metadata == {b"autotuner.schema_version": b"6", b"autotuner.study_id": b"abc"}
 
 
 SMALL = pa.schema(

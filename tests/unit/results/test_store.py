@@ -320,9 +320,10 @@ def test_a_file_of_a_study_with_other_parameters_is_named(
 
 
 def written_by(version: int, path: Path, *, without: Collection[str] = ()) -> None:
-    """Make an experiment row what an older version would have written."""
+    """Make a row what an older version would have written."""
     later = {name for since, names in ADDED_COLUMNS.items() if since > version for name in names}
-    table = pq.read_table(path).drop_columns(sorted({*later, *without}))
+    table = pq.read_table(path)
+    table = table.drop_columns(sorted({*later, *without} & set(table.schema.names)))
     metadata = {**table.schema.metadata, VERSION_KEY: str(version).encode()}
     pq.write_table(table.replace_schema_metadata(metadata), path)
 
@@ -342,6 +343,27 @@ def test_rows_of_an_older_version_are_read_with_nulls_for_what_they_lack(
     assert rows["image"].to_pylist() == [None, None]
     assert rows["nodes"].to_pylist() == [1 if version >= 5 else None, 1]
     assert rows["experiment_id"].to_pylist() == [experiments[0].id, experiments[1].id]
+
+
+@pytest.mark.parametrize("version", READABLE_VERSIONS)
+def test_levels_of_an_older_version_are_read_beside_newer_ones(
+    version: int,
+    store: ResultStore,
+    experiments: tuple[Experiment, ...],
+    write_attempt: Callable[..., Attempt],
+) -> None:
+    for experiment in experiments[:2]:
+        write_attempt(store, experiment)
+    older, *newer = sorted(store.paths.levels.iterdir(), key=lambda path: path.name)
+    written_by(version, older)
+    assert newer
+    schema = file_schema(LEVELS, store.study.study_id)
+    rows = read_tables(store.paths.levels, schema)
+    assert rows.schema.names == LEVELS.names
+    assert rows["foreign_cpus"].null_count == rows.num_rows
+    unwatched = "the load generator did not watch the node"
+    said = None if version < 6 else unwatched
+    assert rows["foreign_cpus_unknown"].to_pylist() == [said, *[unwatched] * len(newer)]
 
 
 @pytest.mark.parametrize("version", READABLE_VERSIONS)

@@ -245,6 +245,10 @@ def level_row(experiment_id: str, concurrency: int) -> Row:
         "ttft_s_p99": 0.5,
         "client_processes": 1,
         "client_cpu_share": 0.3,
+        "node_cpus": 128,
+        "own_cpus": 3.0,
+        "foreign_cpus": 0.2,
+        "foreign_cpus_unknown": None,
         "simulated": False,
     }
 
