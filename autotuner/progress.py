@@ -14,7 +14,9 @@ __all__ = [
     "AttemptFinished",
     "AttemptStarted",
     "AttemptWaiting",
+    "EnginesAsked",
     "ExperimentAsked",
+    "FlagsRefused",
     "LevelFinished",
     "NodeNotReady",
     "NodeSetAside",
@@ -58,6 +60,24 @@ class NodesPrepared:
     seconds: float
     warnings: tuple[str, ...] = ()
     """What lets servers start all the same, each with its fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnginesAsked:
+    """The engines of these nodes are asked which flags they know, which takes its time."""
+
+    engine: str
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FlagsRefused:
+    """The engine of these nodes refuses flags of the study; that of others does not."""
+
+    hosts: tuple[str, ...]
+    engine: str
+    """Its name and version."""
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +208,8 @@ StudyEvent = (
     NodesPreparing
     | NodeNotReady
     | NodesPrepared
+    | EnginesAsked
+    | FlagsRefused
     | StudyStarted
     | ExperimentAsked
     | SearchEnded

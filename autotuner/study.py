@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from autotuner.driver import StudyDriver
 from autotuner.execution.base import Executor
+from autotuner.flag_checking import check_flags
 from autotuner.launchers.registry import load_launcher
 from autotuner.planning import Plan, plan
 from autotuner.preparing import prepare_nodes
@@ -93,7 +94,8 @@ def run(
                 return asked()
 
             if past.to_do or not planned.spec.searching.measures_everything:
-                prepare_nodes(planned, place, tell, given_up=lambda: interrupt.is_set() or wanted())
+                for prepare in (prepare_nodes, check_flags):
+                    prepare(planned, place, tell, given_up=lambda: interrupt.is_set() or wanted())
             StudyDriver(
                 planned,
                 store,

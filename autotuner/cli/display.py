@@ -16,6 +16,8 @@ from autotuner.progress import (
     AttemptFinished,
     AttemptStarted,
     AttemptWaiting,
+    EnginesAsked,
+    FlagsRefused,
     LevelFinished,
     NodeNotReady,
     NodeSetAside,
@@ -130,7 +132,13 @@ class Progress:
     def lines(self, event: StudyEvent) -> Iterator[str]:
         """What is worth a lasting line."""
         match event:
-            case NodesPreparing() | NodeNotReady() | NodesPrepared():
+            case (
+                NodesPreparing()
+                | NodeNotReady()
+                | NodesPrepared()
+                | EnginesAsked()
+                | FlagsRefused()
+            ):
                 yield from _preparation_lines(event)
             case StudyStarted(plan=plan, reused=reused, given_up=given_up, dashboard=dashboard):
                 levels = plan.levels // len(plan.experiments)
@@ -211,7 +219,9 @@ class Progress:
         return f"{tally}, {left} left, about {_duration(pace_s * left)} to go"
 
 
-def _preparation_lines(event: NodesPreparing | NodeNotReady | NodesPrepared) -> Iterator[str]:
+def _preparation_lines(
+    event: NodesPreparing | NodeNotReady | NodesPrepared | EnginesAsked | FlagsRefused,
+) -> Iterator[str]:
     match event:
         case NodesPreparing(launcher=launcher, hosts=hosts):
             yield f"preparing {escape(_some(hosts))} for {launcher}; an image may take a while"
@@ -221,6 +231,14 @@ def _preparation_lines(event: NodesPreparing | NodeNotReady | NodesPrepared) -> 
             yield f"ready after {_duration(seconds)}: {escape(_some(hosts))}"
             for warning in warnings:
                 yield f"[yellow]warning[/]: {escape(_flat(warning))}"
+        case EnginesAsked(engine=engine, hosts=hosts):
+            yield f"asking {engine} which flags it knows, on {escape(_some(hosts))}"
+        case FlagsRefused(hosts=hosts, engine=engine, reasons=reasons):
+            said = escape(_flat("; ".join(reasons)))
+            yield (
+                f"[yellow]warning[/]: {escape(engine)} on {escape(', '.join(hosts))} {said}; "
+                "not so on every node: use one version of the engine"
+            )
 
 
 def _some(hosts: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from autotuner.cli.display import output_console
 from autotuner.cli.study_file import add_launcher_arguments, plan_of
 from autotuner.execution.base import Node, NodeAnswer
 from autotuner.execution.fitting import able_nodes, largest_quota, quota_fix
+from autotuner.flag_checking import flag_uses
 from autotuner.node.checkup.clock import judge_clock, now_s
 from autotuner.node.checkup.compare import with_differences
 from autotuner.node.checkup.every_check import check_node
@@ -56,8 +57,8 @@ HELP = "check this machine, or the nodes of a cluster, before a study"
 EXIT_FAILURE = 2
 
 _DEFAULT_OUTPUT = Path("results")
-_CHECK_S = 120.0
-"""A node's checks take a second or two; an engine may take a minute to tell its version."""
+_CHECK_S = 180.0
+"""A node's checks take a second or two; an engine may take minutes to tell version and flags."""
 _CLOCK_S = 30.0
 
 
@@ -119,6 +120,7 @@ def study_needs(planned: Plan) -> StudyNeeds:
         most_gpus=max(gpus),
         footprint=widest.footprint,
         least_share=min(footprint.quota_share for footprint in footprints),
+        flags=flag_uses(planned),
     )
 
 

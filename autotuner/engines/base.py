@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import ClassVar
 
+from autotuner.engines.flag_help import FlagHelp, normal_name, read_flag_help, value_text
 from autotuner.engines.symptoms import Symptom, read_log
 from autotuner.errors import PlanError
 from autotuner.spec.experiment import FailureKind
@@ -65,6 +66,8 @@ class Engine(ABC):
     """Variables that say where it keeps what it compiles -> a folder's name for each."""
     symptoms: ClassVar[Sequence[Symptom]]
     """What the engine's log is searched for, the most telling first."""
+    help_lists: ClassVar[frozenset[str]] = frozenset({"host", "port"})
+    """Flags by which a help that lists all of them is told from a short one."""
 
     @abstractmethod
     def command(
@@ -106,6 +109,15 @@ class Engine(ABC):
     @abstractmethod
     def version_command(self, server: ServerConfig) -> list[str] | None:
         """Argument list that prints the engine's version on one line, or None where none can."""
+
+    def help_commands(self, server: ServerConfig) -> Sequence[list[str]]:
+        """Argument lists of which one prints all flags, the likeliest first; empty: none does."""
+        return ()
+
+    def read_help(self, text: str) -> FlagHelp | None:
+        """The flags that a help text lists; None where it does not list all of them."""
+        found = read_flag_help(text)
+        return found if found.lists(self.help_lists) else None
 
     def environment(self, server: ServerConfig) -> dict[str, str]:
         """Variables to add to ``server.environment``; never one that the user has set there."""
@@ -154,11 +166,6 @@ def refuse_flags(engine: str, flags: Mapping[str, Value], names: Collection[str]
             )
 
 
-def normal_name(flag: str) -> str:
-    """The flag without leading dashes and with ``_`` read as ``-``."""
-    return flag.lstrip("-").replace("_", "-")
-
-
 def flag_arguments(flags: Mapping[str, Value]) -> list[str]:
     """Command-line arguments for ``flags``, in the given order.
 
@@ -174,7 +181,7 @@ def flag_arguments(flags: Mapping[str, Value]) -> list[str]:
         if value is True:
             arguments.append(flag)
             continue
-        text = repr(value) if isinstance(value, float) else str(value)
+        text = value_text(value)
         if text.startswith("-"):
             arguments.append(f"{flag}={text}")
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from autotuner.engines import symptoms as known
@@ -67,17 +67,17 @@ class SglangEngine(Engine):
         "TRITON_CACHE_DIR": "triton",
     }
     symptoms = _SYMPTOMS
+    help_lists: ClassVar[frozenset[str]] = frozenset(
+        {"host", "port", "served-model-name", "mem-fraction-static"}
+    )
 
     def command(
         self, server: ServerConfig, *, host: str, port: int | str, served_name: str
     ) -> list[str]:
         self.refuse_command(server)
         executable = server.executable or "python3"
-        start = [executable, "-m", "sglang.launch_server"]
-        if not is_python(executable):
-            start = [executable, "serve"]
         return [
-            *start,
+            *_start(executable),
             "--model-path",
             server.model.path,
             "--host",
@@ -120,6 +120,15 @@ class SglangEngine(Engine):
             return [executable, "version"]
         code = "import importlib.metadata; print(importlib.metadata.version('sglang'))"
         return [executable, "-c", code]
+
+    def help_commands(self, server: ServerConfig) -> Sequence[list[str]]:
+        return [[*_start(server.executable or "python3"), "--help"]]
+
+
+def _start(executable: str) -> list[str]:
+    if is_python(executable):
+        return [executable, "-m", "sglang.launch_server"]
+    return [executable, "serve"]
 
 
 def _is_set(flags: Mapping[str, Value], name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from autotuner.engines import symptoms as known
@@ -12,6 +12,7 @@ from autotuner.spec.server import ServerConfig, Value
 
 __all__ = ["SimEngine"]
 
+_MODULE = "autotuner.engines.sim_server"
 _OURS = frozenset({"nnodes", "node-rank", "master-addr", "master-port"})
 
 
@@ -31,7 +32,7 @@ class SimEngine(Engine):
         return [
             _program(server),
             "-m",
-            "autotuner.engines.sim_server",
+            _MODULE,
             "--model",
             server.model.path,
             "--served-model-name",
@@ -59,6 +60,9 @@ class SimEngine(Engine):
     def version_command(self, server: ServerConfig) -> list[str] | None:
         code = "import importlib.metadata; print(importlib.metadata.version('autotuner'))"
         return [_program(server), "-c", code]
+
+    def help_commands(self, server: ServerConfig) -> Sequence[list[str]]:
+        return [[_program(server), "-m", _MODULE, "--help"]]
 
 
 def _program(server: ServerConfig) -> str:

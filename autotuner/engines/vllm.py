@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from autotuner.engines import symptoms as known
@@ -21,6 +21,7 @@ from autotuner.spec.server import ServerConfig, Value
 
 __all__ = ["VllmEngine"]
 
+_MODULE = "vllm.entrypoints.openai.api_server"
 # The CPU build is distributed under a name of its own.
 _PRINT_VERSION = """\
 import importlib.metadata as metadata
@@ -126,6 +127,9 @@ class VllmEngine(Engine):
         "TRITON_CACHE_DIR": "triton",
     }
     symptoms = _SYMPTOMS
+    help_lists: ClassVar[frozenset[str]] = frozenset(
+        {"host", "port", "served-model-name", "max-num-seqs", "tensor-parallel-size"}
+    )
 
     def command(
         self, server: ServerConfig, *, host: str, port: int | str, served_name: str
@@ -133,8 +137,7 @@ class VllmEngine(Engine):
         self.refuse_command(server)
         executable = server.executable or "vllm"
         if is_python(executable):
-            module = "vllm.entrypoints.openai.api_server"
-            start = [executable, "-m", module, "--model", server.model.path]
+            start = [executable, "-m", _MODULE, "--model", server.model.path]
         else:
             start = [executable, "serve", server.model.path]
         address = ["--host", host, "--port", str(port), "--served-model-name", served_name]
@@ -183,6 +186,14 @@ class VllmEngine(Engine):
         if is_python(executable):
             return [executable, "-c", _PRINT_VERSION]
         return [executable, "--version"]
+
+    def help_commands(self, server: ServerConfig) -> Sequence[list[str]]:
+        executable = server.executable or "vllm"
+        start = [executable, "serve"]
+        if is_python(executable):
+            start = [executable, "-m", _MODULE]
+        # Plain --help lists groups of flags; versions that know no groups know no `all`.
+        return [[*start, "--help=all"], [*start, "--help"]]
 
 
 def _refuse_what_cannot_span(engine: VllmEngine, flags: Mapping[str, Value]) -> None:

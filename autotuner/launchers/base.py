@@ -139,6 +139,8 @@ class Launcher(ABC):
     """How servers are brought up on, or from, the node where this runs. Stateless."""
 
     name: ClassVar[str]
+    runs_programs: ClassVar[bool] = False
+    """Whether `printed_by` can run anything."""
 
     @abstractmethod
     def start(self, request: LaunchRequest) -> Server:
@@ -159,3 +161,30 @@ class Launcher(ABC):
             fetch: Also bring what takes long, such as an image, to the node.
         """
         return ()
+
+    def identity(
+        self, server: ServerConfig, program: str, environment: Mapping[str, str]
+    ) -> str | None:
+        """What tells the program that servers would run from another one, or from a newer one.
+
+        None where nothing can be run without starting a server.
+        """
+        return None
+
+    def printed_by(
+        self,
+        server: ServerConfig,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        timeout_s: float,
+    ) -> str | None:
+        """What a command prints where servers run, of the standard output; no server is started.
+
+        None where it cannot be run, or takes too long; it is then ended. Its exit status says
+        nothing.
+
+        Args:
+            environment: What is added to the one that servers get.
+        """
+        return None

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from autotuner.launchers.base import Launcher, LaunchRequest, Server
+from autotuner.spec.server import ServerConfig
+from autotuner.supervision.environment import clean_environment
 from autotuner.supervision.process import ProcessExit, SupervisedProcess
 
-__all__ = ["ProcessLauncher", "first_line", "free_port"]
+__all__ = ["ProcessLauncher", "first_line", "free_port", "printed"]
 
 _HOST = "127.0.0.1"
 _ANSWER_S = 60.0
@@ -52,6 +57,7 @@ class ProcessLauncher(Launcher):
     """Starts the engine's command as it stands."""
 
     name = "process"
+    runs_programs = True
 
     def start(self, request: LaunchRequest) -> Server:
         port = free_port()
@@ -64,6 +70,58 @@ class ProcessLauncher(Launcher):
             cwd=request.folder,
         )
         return ProcessServer(process, f"http://{_HOST}:{port}", request.environment)
+
+    def identity(
+        self, server: ServerConfig, program: str, environment: Mapping[str, str]
+    ) -> str | None:
+        found = shutil.which(program, path=_as_server(environment).get("PATH", os.defpath))
+        if found is None:
+            return None
+        # Not resolved: an environment's interpreter is a link to one that others have, too.
+        changed_ns = Path(found).stat().st_mtime_ns
+        return f"{Path(found).absolute()} {changed_ns}"
+
+    def printed_by(
+        self,
+        server: ServerConfig,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        timeout_s: float,
+    ) -> str | None:
+        return printed(command, _as_server(environment), timeout_s=timeout_s)
+
+
+def _as_server(environment: Mapping[str, str]) -> dict[str, str]:
+    # Whoever only prints something gets no device.
+    return clean_environment(add={**environment, "CUDA_VISIBLE_DEVICES": ""})
+
+
+def printed(
+    command: Sequence[str], environment: Mapping[str, str], *, timeout_s: float
+) -> str | None:
+    """The standard output of a command; None where it cannot be run or is not done in time."""
+    try:
+        process = subprocess.Popen(
+            command,
+            env=dict(environment),
+            cwd=os.sep,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError:
+        return None
+    with process:
+        try:
+            return process.communicate(timeout=timeout_s)[0].decode(errors="replace")
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            # While nobody has asked for its exit status, its number is nobody else's.
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def free_port(host: str = _HOST) -> int:

@@ -25,7 +25,7 @@ from autotuner.spec.experiment import content_id
 from autotuner.spec.launching import DockerSettings
 from autotuner.spec.server import ServerConfig
 
-__all__ = ["CACHE_VARIABLE", "OFF", "CompileCache", "held_compile_cache"]
+__all__ = ["CACHE_VARIABLE", "OFF", "CompileCache", "held_compile_cache", "own_cache_folder"]
 
 CACHE_VARIABLE = "AUTOTUNER_CACHE_DIR"
 """Names the folder of all caches on a node where the temporary folder is not the place."""
@@ -81,15 +81,11 @@ def held_compile_cache(server: ServerConfig, engine: Engine) -> Iterator[Compile
 def _claimed(server: ServerConfig, engine: Engine) -> tuple[int, CompileCache] | None:
     set_already = set(server.environment) | (set() if _in_container(server) else set(os.environ))
     subfolders = {n: sub for n, sub in engine.compile_caches.items() if n not in set_already}
-    root = _root()
-    if not subfolders or root is None or not _usable(server):
+    if not subfolders or not _usable(server) or (root := own_cache_folder()) is None:
         return None
     program = server.launch.image if isinstance(server.launch, DockerSettings) else _program(server)
     parent = root / f"{engine.name}-{content_id([program, server.model.path])}"
     try:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if root.is_symlink() or root.stat().st_uid != os.getuid():
-            return None  # anyone can make a folder of this name in a shared temporary folder
         parent.mkdir(mode=0o700, exist_ok=True)
         for number in range(_MOST):
             if (handle := _locked(parent / f"{number}.lock")) is None:
@@ -108,12 +104,23 @@ def _claimed(server: ServerConfig, engine: Engine) -> tuple[int, CompileCache] |
     return None
 
 
-def _root() -> Path | None:
+def own_cache_folder() -> Path | None:
+    """The folder of this user's caches on this node, closed to others; made where there is none.
+
+    None where caches are off, or it cannot be had.
+    """
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen == OFF:
         return None
     # Not the home, which may be one for all nodes, and slow.
-    return Path(chosen or tempfile.gettempdir()).absolute() / f"autotuner-caches-{os.getuid()}"
+    root = Path(chosen or tempfile.gettempdir()).absolute() / f"autotuner-caches-{os.getuid()}"
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Anyone can make a folder of this name in a shared temporary folder.
+        is_ours = not root.is_symlink() and root.stat().st_uid == os.getuid()
+    except OSError:
+        return None
+    return root if is_ours else None
 
 
 def _in_container(server: ServerConfig) -> bool:

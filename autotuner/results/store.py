@@ -276,7 +276,7 @@ def _continued(paths: ResultPaths, study: StudyRecord, *, resume_changed: bool) 
             f"{paths.root} holds the results of another study, {existing.name!r}; choose another "
             "folder with `output:` in the study file or --output"
         )
-    if existing.study_id != study.study_id and not resume_changed:
+    if existing.study_id != study.study_id and not resume_changed and _has_begun(paths):
         before = ResultStore(paths, existing)
         measured = frozenset(
             a.experiment_id for a in before.ended_attempts() if a.completed or a.pruned
@@ -291,6 +291,11 @@ def _continued(paths: ResultPaths, study: StudyRecord, *, resume_changed: bool) 
         created_at=existing.created_at,
         autotuner_version=existing.autotuner_version,
     )
+
+
+def _has_begun(paths: ResultPaths) -> bool:
+    """Whether there is anything to keep: a study may have been refused before it measured."""
+    return any(result_files(folder) for folder in (paths.experiments, paths.levels))
 
 
 def _holds_files(folder: Place) -> bool:

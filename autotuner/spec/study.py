@@ -26,6 +26,7 @@ __all__ = [
     "Operator",
     "ParameterRef",
     "Resources",
+    "StudySource",
     "StudySpec",
 ]
 
@@ -44,6 +45,8 @@ class EngineConfig:
     command: tuple[str, ...] = ()
     version: str | None = None
     """Release of the engine, from which a container's image follows."""
+    check_flags: bool = True
+    """Whether the engine is asked, before the study starts, if it knows its flags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,21 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class StudySource:
+    """Where a study stands, for what is found wrong with it later."""
+
+    path: str
+    lines: Mapping[tuple[str | int, ...], int]
+    """1-based line of a key, or of an item of a list, by its path from the top of the file."""
+
+    def line(self, place: tuple[str | int, ...]) -> int | None:
+        """Line of the innermost part of the path that the file holds."""
+        while place and place not in self.lines:
+            place = place[:-1]
+        return self.lines.get(place)
+
+
+@dataclass(frozen=True, slots=True)
 class StudySpec:
     """Everything a study file says. Build it with `StudySpec.from_file`."""
 
@@ -197,6 +215,8 @@ class StudySpec:
     output: Path | str = Path("results")
     """Folder that will hold the results, absolute; text: an address such as ``s3://b/prefix``."""
     description: str = ""
+    source: StudySource | None = field(default=None, compare=False)
+    """None for one that was made in Python."""
 
     @staticmethod
     def from_file(

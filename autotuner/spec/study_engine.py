@@ -46,6 +46,7 @@ def read_engine(content: object, problems: Problems, paths: StudyPaths) -> Engin
         environment,
         _command(section, problems, paths),
         section.version,
+        section.check_flags,
     )
 
 

@@ -16,7 +16,7 @@ from autotuner.spec.launching import LaunchSettings
 from autotuner.spec.output_address import address_problem, is_address
 from autotuner.spec.server import CpuPlan, Value
 from autotuner.spec.source_lines import read_source
-from autotuner.spec.study import BenchConfig, Resources, StudySpec
+from autotuner.spec.study import BenchConfig, Resources, StudySource, StudySpec
 from autotuner.spec.study_baseline import read_baseline
 from autotuner.spec.study_bench import check_benchmark_job, read_bench
 from autotuner.spec.study_engine import (
@@ -140,6 +140,7 @@ class _StudyReader:
             "output": self._output(name),
             "description": self._text("description"),
             "warnings": tuple(self._warnings),
+            "source": StudySource(str(problems.source.path), problems.source.lines),
         }
         if problems or engine is None or model is None or workloads is None or judging is None:
             raise problems.error()

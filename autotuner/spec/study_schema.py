@@ -168,6 +168,7 @@ class EngineSection(Section):
     command: Annotated[list[CommandWord] | None, BeforeValidator(_command)] = example(
         '[python, serve.py, --port, "{port}"]', default=None
     )
+    check_flags: bool = example("false", default=True)
 
     hints = {
         "env": "unknown key; did you mean `environment`?",

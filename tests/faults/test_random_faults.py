@@ -113,7 +113,7 @@ def points(watch: ProcessWatch, chance: random.Random) -> list[dict[str, object]
 def write(folder: Path, watch: ProcessWatch, chance: random.Random) -> FaultStudy:
     changes = {
         "parameters": {"case": {"type": "tied", "values": points(watch, chance)}},
-        "engine": {"flags": {"time-scale": 0.02}},
+        "engine": {"flags": {"time-scale": 0.02}, "check_flags": False},
         "workloads": [workload((2,), requests=8)],
         "timeouts": {"stop_s": 1.0},
         "max_attempts": 4,

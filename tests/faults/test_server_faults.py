@@ -41,7 +41,12 @@ CRASHED = (FailureKind.SERVER_CRASHED,) * 2
 LONG_LEVELS = {"workloads": [workload((1, 2), seconds=30.0)]}
 
 CASES = [
-    Case("bad flag", {"no-such-flag": 1}, (FailureKind.CONFIG_REJECTED,)),
+    Case(
+        "bad flag",
+        {"no-such-flag": 1},
+        (FailureKind.CONFIG_REJECTED,),
+        changes={"engine": {"check_flags": False}},
+    ),
     Case("crash at start", {"fault-crash-at-start": True}, CRASHED),
     Case("dies at warm-up", {"fault-crash-after-requests": 0}, CRASHED),
     Case("crash under load", {"fault-crash-after-requests": BEFORE_LOAD + 4}, CRASHED),

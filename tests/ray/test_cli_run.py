@@ -54,7 +54,10 @@ def test_a_study_ends_with_a_ranked_table_and_exit_status_0(tmp_path: Path) -> N
 
 
 def test_a_study_in_which_all_fail_exits_with_2_and_says_why(tmp_path: Path) -> None:
-    driver = start(tmp_path, STUDY.replace("time-scale: 0.1", "no-such-flag: 1"))
+    unchecked = "engine: {name: sim, check_flags: false, flags: {no-such-flag: 1}}"
+    driver = start(
+        tmp_path, STUDY.replace("engine: {name: sim, flags: {time-scale: 0.1}}", unchecked)
+    )
     output = driver.communicate(timeout=300)[0]
     assert driver.returncode == 2, output
     assert "config_rejected" in output
@@ -62,6 +65,18 @@ def test_a_study_in_which_all_fail_exits_with_2_and_says_why(tmp_path: Path) -> 
     assert "no experiment succeeded" in output
     rows = pd.read_parquet(tmp_path / "out" / "experiments")
     assert list(rows["attempt"]) == [1, 1]  # a rejected configuration is never tried again
+
+
+def test_a_flag_that_the_engine_does_not_know_exits_with_1_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    driver = start(tmp_path, STUDY.replace("max-num-seqs:", "max-num-sequences:"))
+    output = driver.communicate(timeout=300)[0]
+    assert driver.returncode == 1, output
+    said = " ".join(output.split())
+    assert "study.yaml:6: parameters.max-num-sequences: sim" in said
+    assert "did you mean `max-num-seqs`?" in said
+    assert list((tmp_path / "out" / "experiments").iterdir()) == []
 
 
 def test_ctrl_c_in_the_terminal_keeps_what_was_measured_and_exits_with_130(

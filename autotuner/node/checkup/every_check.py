@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from autotuner.node.checkup import gpus, kernel, launching, orphans, software, storage, worker
+from autotuner.node.checkup import (
+    flags,
+    gpus,
+    kernel,
+    launching,
+    orphans,
+    software,
+    storage,
+    worker,
+)
 from autotuner.node.checkup.finding import Checkup, CheckupOrder, Finding, warning
 from autotuner.node.facts import host_name
 
@@ -26,6 +35,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("ports", kernel.ports),
     ("versions", software.versions),
     ("engine", software.engine),
+    ("flags", flags.flags),
     ("model", software.model_files),
     ("launcher", launching.launcher),
     ("load generator", software.load_tool),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from autotuner.node.known_flags import FlagUses
 from autotuner.results.place import Place
 from autotuner.spec.server import Footprint, ServerConfig
 from autotuner.spec.study import BenchConfig
@@ -86,6 +87,8 @@ class StudyNeeds:
     """Of the widest experiment."""
     least_share: int = 0
     """Of the footprint's quota, for the narrowest experiment."""
+    flags: FlagUses | None = None
+    """Of all experiments; None: they are not to be checked."""
 
 
 @dataclass(frozen=True, slots=True)

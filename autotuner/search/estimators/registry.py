@@ -14,7 +14,6 @@ __all__ = ["load_estimator"]
 
 _BUILT_IN = {
     "roofline": "autotuner.search.estimators.roofline:Roofline",
-    "aiconfigurator": "autotuner.search.estimators.aiconfigurator:AiConfigurator",
 }
 _TOGETHER = "+"
 

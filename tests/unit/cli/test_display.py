@@ -20,6 +20,8 @@ from autotuner.progress import (
     AttemptFinished,
     AttemptStarted,
     AttemptWaiting,
+    EnginesAsked,
+    FlagsRefused,
     LevelFinished,
     NodeNotReady,
     NodesPrepared,
@@ -294,3 +296,19 @@ def test_the_table_marks_what_was_skipped_and_what_was_given_up(
     (given_up,) = (x for x in table.splitlines() if x.split()[:1] == ["<"])
     assert "·" in given_up
     assert ": given up, behind by 40 %" in printed(print_failures, results)
+
+
+def test_engines_that_are_asked_for_their_flags_and_refuse_some_are_a_line_each() -> None:
+    unknown = "has no flag --x; did you mean `y`?"
+    text = displayed(
+        [
+            EnginesAsked("vllm", ("a", "b")),
+            FlagsRefused(("b",), "vllm 0.11.0", (unknown, "does not take fp9 for --z")),
+        ],
+        terminal=False,
+    )
+    assert [line.split("  ", 1)[1] for line in text.splitlines()] == [
+        "asking vllm which flags it knows, on a, b",
+        f"warning: vllm 0.11.0 on b {unknown}; does not take fp9 for --z; not so on every node: "
+        "use one version of the engine",
+    ]

@@ -196,6 +196,14 @@ def test_the_needs_are_those_of_the_widest_server(study: Path) -> None:
     assert (needs.least_gpus, needs.most_gpus) == (1, 4)
 
 
+def test_the_flags_of_all_experiments_are_to_be_checked_unless_the_study_says_no(
+    study: Path,
+) -> None:
+    assert doctor.study_needs(plan_of(study)).flags == {"max-num-seqs": (1,)}
+    study.write_text(STUDY.replace("{name: custom,", "{name: custom, check_flags: false,"))
+    assert doctor.study_needs(plan_of(study)).flags is None
+
+
 @pytest.mark.parametrize(("finding", "status"), [(good("a", "1"), 0), (DEAD, 2)])
 def test_plan_with_check_prints_the_plan_and_then_what_doctor_finds(
     finding: Finding,

@@ -72,3 +72,8 @@ def test_a_template_that_would_start_every_rank_alike_is_refused(missing):
 
 def test_on_one_node_the_braces_of_ranks_mean_nothing():
     assert command("s", "{port}", "{rank}")[2] == "{rank}"
+
+
+def test_nothing_is_known_of_its_flags():
+    config = ServerConfig("custom", Model("/m", "/m"), {}, command=("serve", "{port}"))
+    assert ENGINE.help_commands(config) == ()

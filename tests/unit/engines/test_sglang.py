@@ -89,3 +89,10 @@ class TestRanks:
         assert ENGINE.rank_environment(plain, "10.0.0.2") == {"SGLANG_HOST_IP": "10.0.0.2"}
         theirs = ServerConfig("sglang", model, {}, {"SGLANG_HOST_IP": "10.9.9.9"})
         assert ENGINE.rank_environment(theirs, "10.0.0.2") == {}
+
+
+def test_the_help_is_that_of_the_module_or_of_the_program():
+    model = Model("/models/m", "/models/m")
+    plain, named = (ServerConfig("sglang", model, {}, executable=e) for e in (None, "/o/sglang"))
+    assert ENGINE.help_commands(plain) == [["python3", "-m", "sglang.launch_server", "--help"]]
+    assert ENGINE.help_commands(named) == [["/o/sglang", "serve", "--help"]]

@@ -99,3 +99,11 @@ def test_an_engine_that_knows_nothing_of_ranks_cannot_span_nodes():
     rank = Rank(0, 2, "10.0.0.1", 2345)
     with pytest.raises(PlanError, match=r"engine 'plain' cannot span nodes.*gpus_per_node"):
         Plain().rank_command(server(), rank, host="127.0.0.1", port=1, served_name="mine")
+
+
+def test_its_own_help_lists_all_its_flags():
+    (argv,) = ENGINE.help_commands(server())
+    printed = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    known = ENGINE.read_help(printed)
+    own = {option.lstrip("-") for a in build_parser()._actions for option in a.option_strings}
+    assert own - {"h"} <= known.long

@@ -129,3 +129,20 @@ class TestRanks:
         assert ENGINE.rank_environment(server(), "10.0.0.2") == {"VLLM_HOST_IP": "10.0.0.2"}
         theirs = server(environment={"VLLM_HOST_IP": "10.9.9.9"})
         assert ENGINE.rank_environment(theirs, "10.0.0.2") == {}
+
+
+class TestHelp:
+    def test_all_flags_are_asked_for_first_and_plainly_where_that_is_unknown(self):
+        assert ENGINE.help_commands(server()) == [
+            ["vllm", "serve", "--help=all"],
+            ["vllm", "serve", "--help"],
+        ]
+        start = ["/o/python3", "-m", "vllm.entrypoints.openai.api_server"]
+        commands = ENGINE.help_commands(server(executable="/o/python3"))
+        assert commands == [[*start, "--help=all"], [*start, "--help"]]
+
+    def test_a_help_that_lists_only_groups_is_no_list_of_flags(self):
+        groups = (
+            "usage: vllm serve [model_tag] [options]\n\noptions:\n  --host HOST\n  --port PORT\n"
+        )
+        assert ENGINE.read_help(groups) is None

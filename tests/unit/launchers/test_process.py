@@ -1,5 +1,7 @@
+import os
 import socket
 import sys
+import uuid
 from urllib.parse import urlsplit
 
 import pytest
@@ -102,3 +104,50 @@ def test_a_server_is_asked_in_its_own_environment(launch):
 @pytest.mark.parametrize("command", [["/no/such/program"], ["false"], ["true"]])
 def test_a_question_without_an_answer_is_none(launch, command):
     assert launch().ask(command) is None
+
+
+class TestPrinted:
+    """What a program prints where servers would run."""
+
+    SERVER = ServerConfig("sim", Model("/m", "/m"), {})
+
+    def printed(self, code, *, program=sys.executable, timeout_s=60.0, **environment):
+        return ProcessLauncher().printed_by(
+            self.SERVER, [program, "-c", code], environment, timeout_s=timeout_s
+        )
+
+    def test_it_is_the_standard_output_whatever_the_exit_status(self):
+        code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"
+        assert self.printed(code) == "out\n"
+
+    def test_it_runs_in_a_servers_environment_without_a_device(self, monkeypatch):
+        monkeypatch.setenv("RAY_ADDRESS", "x")
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+        code = "import os; print([os.environ.get(n) for n in ('RAY_ADDRESS', 'GREETING')])"
+        assert self.printed(code, GREETING="hello") == "[None, 'hello']\n"
+        assert self.printed("import os; print(os.environ['CUDA_VISIBLE_DEVICES'])") == "\n"
+
+    def test_a_missing_program_prints_nothing(self):
+        assert self.printed("", program="no-such-program") is None
+
+    def test_one_that_takes_too_long_is_ended_with_all_it_started(self, find_processes, wait_until):
+        mark = f"autotuner-test-{uuid.uuid4().hex}"
+        child = f"[{sys.executable!r}, '-c', 'import time; time.sleep(3600)', {mark!r}]"
+        code = f"import subprocess, time; subprocess.Popen({child}); time.sleep(3600)"
+        assert self.printed(code, timeout_s=2.0) is None
+        assert wait_until(lambda: not find_processes(mark))
+
+    def test_a_program_is_told_from_another_and_from_itself_after_a_change(self, tmp_path):
+        def identity(program):
+            return ProcessLauncher().identity(self.SERVER, str(program), {})
+
+        first, second = tmp_path / "first", tmp_path / "second"
+        for path in (first, second):
+            path.write_text("#!/bin/sh\n")
+            path.chmod(0o755)
+            os.utime(path, (1, 1))
+        assert identity(first) == identity(first) != identity(second)
+        before = identity(first)
+        os.utime(first, (2, 2))
+        assert identity(first) != before
+        assert identity(tmp_path / "third") is None

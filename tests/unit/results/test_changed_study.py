@@ -62,6 +62,13 @@ def test_a_changed_study_is_refused_with_what_would_be_used_again(
     assert files(filled.paths.root) == before
 
 
+def test_a_study_that_was_refused_before_it_measured_may_change_in_its_folder(
+    store: ResultStore, changed: StudyRecord
+) -> None:
+    ResultStore.create(store.paths.root, changed)
+    assert ResultStore.open(store.paths.root).study.study_id == changed.study_id
+
+
 def test_where_nothing_can_be_used_again_it_is_said_what_differs_in_all(
     filled: ResultStore, study: StudyRecord
 ) -> None:

@@ -21,6 +21,15 @@ def test_flags_keep_their_types_and_spelling(study: StudyWriter) -> None:
     assert engine.flags["c"] is True
 
 
+def test_flags_are_checked_unless_the_study_says_otherwise(study: StudyWriter) -> None:
+    assert study.load().engine.check_flags
+    unchecked = study.load(engine="engine: {name: vllm, check_flags: false}")
+    assert not unchecked.engine.check_flags
+    problem = study.problem(engine="engine: {name: vllm, check_flags: 'no'}")
+    assert problem.key == "engine.check_flags"
+    assert "write true or false" in problem.fix
+
+
 def test_environment_values_become_text_as_they_are_spelled(study: StudyWriter) -> None:
     engine = study.load(
         engine="engine: {name: vllm, environment: {A: 1, B: yes, C: 1.50, D: '01', E: true}}"

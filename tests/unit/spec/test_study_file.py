@@ -105,6 +105,15 @@ def test_from_file_reads_the_same_study(study: StudyWriter) -> None:
     assert StudySpec.from_file(str(study.folder / "study.yaml")) == spec
 
 
+def test_a_study_knows_where_it_stands(study: StudyWriter) -> None:
+    source = study.load(engine="engine:\n  name: vllm\n  flags: {a: 1}").source
+    assert source is not None
+    assert source.path == str(study.folder / "study.yaml")
+    assert source.line(("engine", "flags", "a")) == 4
+    assert source.line(("engine", "flags", "b", 0)) == 4
+    assert source.line(("parameters", "a")) is None
+
+
 def test_the_example_in_the_documentation_loads(study: StudyWriter) -> None:
     example, *fragments = re.findall(r"```yaml\n(.*?)```", DOCS.read_text(), re.DOTALL)
     spec = load_study(study.write(example))

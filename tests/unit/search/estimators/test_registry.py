@@ -21,8 +21,7 @@ def added(monkeypatch):
     return add
 
 
-def test_every_estimator_of_ours_loads_and_carries_its_name(monkeypatch):
-    monkeypatch.setenv("AUTOTUNER_AICONFIGURATOR_PYTHON", "/some/python")
+def test_every_estimator_of_ours_loads_and_carries_its_name():
     for name in names.ESTIMATORS:
         estimator = registry.load_estimator(name)
         assert isinstance(estimator, Estimator)
