@@ -40,6 +40,12 @@ class Axis:
     def size(self) -> int:
         return len(self.numbers) + len(self.others)
 
+    @property
+    def kinds(self) -> tuple[int, ...]:
+        """Of its values: 0 if it has numbers, and one for each of the others."""
+        others = range(1, 1 + len(self.others))
+        return (_NUMBER, *others) if self.numbers else tuple(others)
+
     def place(self, parameters: Mapping[str, Value]) -> tuple[float, int]:
         """Rank from 0 to 1, and kind: 0 for a number, else which of the others."""
         key = _key(parameters, self.name)

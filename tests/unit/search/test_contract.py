@@ -16,3 +16,11 @@ class TestRandom(StrategyContract):
 
 class TestSobol(StrategyContract):
     strategy = load_strategy("sobol")
+
+
+class TestTpe(StrategyContract):
+    strategy = load_strategy("tpe")
+
+
+class TestNsga2(StrategyContract):
+    strategy = load_strategy("nsga2")

@@ -25,9 +25,13 @@ def test_every_strategy_that_a_study_may_name_has_its_class():
     assert set(names.STRATEGY_ALIASES.values()) <= set(names.STRATEGIES)
 
 
-@pytest.mark.parametrize("name", ["grid", "random", "sobol"])
+@pytest.mark.parametrize("name", ["grid", "random", "sobol", "tpe", "nsga2", "bayesian"])
 def test_every_strategy_of_ours_loads(name):
     assert issubclass(registry.load_strategy(name), Strategy)
+
+
+def test_the_first_autotuners_name_means_the_model_based_one():
+    assert registry.load_strategy("bayesian") is registry.load_strategy("tpe")
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_one():
@@ -47,7 +51,7 @@ def test_another_package_can_add_a_strategy(added):
     assert registry.load_strategy("mine") is GridStrategy
 
 
-@pytest.mark.parametrize("name", ["random", "sobol"])
+@pytest.mark.parametrize("name", ["random", "bayesian"])
 def test_another_package_cannot_take_over_a_name_of_ours(added, name):
     added(**{name: "autotuner.search.grid:GridStrategy"})
     assert registry.load_strategy(name) is not GridStrategy
