@@ -92,7 +92,8 @@ RAY_MODULES = {
     "execution/ray_ranks.py",
 }
 GENAI_BENCH_MODULES = {"bench/genai_bench_shim.py"}
-FOREIGN_MODULES = GENAI_BENCH_MODULES | {"bench/genai_bench_workers.py"}
+AICONFIGURATOR_MODULES = {"search/estimators/aiconfigurator_worker.py"}
+FOREIGN_MODULES = GENAI_BENCH_MODULES | AICONFIGURATOR_MODULES | {"bench/genai_bench_workers.py"}
 STANDARD_LIBRARY_ONLY = {"supervision/supervisor.py"}
 FORBIDDEN_NAMES = {"util", "utils", "helper", "helpers", "common", "manager", "misc"}
 MOST_LINES = 320
@@ -161,6 +162,10 @@ def test_ray_is_imported_where_attempts_become_actors_and_nowhere_else():
 
 def test_genai_bench_is_imported_by_its_shim_alone():
     assert importers_of("genai_bench") == GENAI_BENCH_MODULES
+
+
+def test_aiconfigurator_is_imported_by_its_worker_alone():
+    assert importers_of("aiconfigurator") == AICONFIGURATOR_MODULES
 
 
 def test_nobody_imports_a_module_that_imports_genai_bench():

@@ -12,7 +12,7 @@ from typing import Any
 from autotuner.search.estimators.architecture import Architecture, ArchitectureError
 from autotuner.search.estimators.config_json import read_architecture
 
-__all__ = ["architecture_of"]
+__all__ = ["architecture_of", "folder_of"]
 
 _CONFIG, _MODELOPT = "config.json", "hf_quant_config.json"
 _INDEX, _WHOLE = "model.safetensors.index.json", "model.safetensors"
@@ -27,13 +27,16 @@ def architecture_of(model: str) -> Architecture:
     Raises:
         ArchitectureError: there is no config.json to be found, or it cannot be used.
     """
-    for folder in _folders(model):
-        path = folder / _CONFIG
-        if path.is_file():
-            return _read(path)
+    if (folder := folder_of(model)) is not None:
+        return _read(folder / _CONFIG)
     if Path(model).is_absolute():
         raise ArchitectureError(f"{model} has no {_CONFIG} on this machine")
     raise ArchitectureError(f"{model} is not in this machine's Hugging Face cache")
+
+
+def folder_of(model: str) -> Path | None:
+    """The folder on this machine that holds the model's config.json; None: there is none."""
+    return next((folder for folder in _folders(model) if (folder / _CONFIG).is_file()), None)
 
 
 def _folders(model: str) -> Iterator[Path]:

@@ -14,6 +14,7 @@ __all__ = ["load_estimator"]
 
 _BUILT_IN = {
     "roofline": "autotuner.search.estimators.roofline:Roofline",
+    "aiconfigurator": "autotuner.search.estimators.aiconfigurator:AiConfigurator",
 }
 _TOGETHER = "+"
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
+from autotuner.cli.conclusions import print_findings
+from autotuner.results.experiments import experiment_row
+from autotuner.results.load import load_results
+from autotuner.results.node_cpus import NodeCpus
 from autotuner.results.quality.finding import Severity
 from autotuner.results.quality.foreign_load import foreign_load
 from autotuner.results.score import EntryStatus
+from autotuner.spec.experiment import Attempt, Completed
 from autotuner.spec.objective import Direction
 
 
@@ -158,3 +165,20 @@ def test_what_is_not_known_is_not_compared(on_cpus, found):
     """Rows of an older version, and servers whose processes cannot be seen."""
     on_cpus.change("e16", foreign_cpus=None, own_cpus=None, node_cpus=None)
     assert found(foreign_load, on_cpus) == []
+
+
+def test_it_is_printed_beside_the_winner_from_the_rows_on_disk(store, experiments, measure):
+    for experiment, latency_s, foreign in zip(experiments, (1.0, 1.2), (0.1, 0.9), strict=False):
+        attempt = Attempt("study1", experiment, 1)
+        for level in experiment.levels:
+            result = measure(attempt, level, latency_s=latency_s)
+            cpus = NodeCpus(2, 1.5, foreign).columns
+            store.write_level(attempt, replace(result, summary={**result.summary, **cpus}))
+        known = {"study": store.study.name, "parameters": store.study.parameters}
+        facts = {"simulated": False}
+        store.write_experiment(experiment_row(attempt, Completed(), facts=facts, **known))
+    console = Console(file=io.StringIO(), width=100)
+    print_findings(load_results(store.paths.root), console, "results")
+    told = " ".join(console.file.getvalue().split())
+    assert "serious: others used 0.9 of the node's 2 CPUs" in told
+    assert f"of {experiments[1].label}, and 0.1 at the same level of the leader" in told

@@ -21,7 +21,8 @@ def added(monkeypatch):
     return add
 
 
-def test_every_estimator_of_ours_loads_and_carries_its_name():
+def test_every_estimator_of_ours_loads_and_carries_its_name(monkeypatch):
+    monkeypatch.setenv("AUTOTUNER_AICONFIGURATOR_PYTHON", "/some/python")
     for name in names.ESTIMATORS:
         estimator = registry.load_estimator(name)
         assert isinstance(estimator, Estimator)
