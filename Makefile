@@ -48,10 +48,12 @@ quickstart-docker: docker-image
 docker-image: install $(INSTALLED_VLLM) $(MODEL)/config.json
 	$(AUTOTUNER)/bin/python examples/host_image.py --python $(VLLM)/bin/python
 
-# Fast tests first. Those with a real engine share one server.
+# Fast tests first, on all cores. The others start servers, which would disturb each other; those
+# with a real engine share one.
 test: lint $(INSTALLED_S3) $(INSTALLED_BENCH) $(INSTALLED_VLLM) $(MODEL)/config.json
+	$(AUTOTUNER)/bin/python -m pytest -n auto --maxprocesses 8 --dist loadfile tests/unit tests/report
 	$(AUTOTUNER)/bin/python -m pytest -m "not slow_faults" \
-		tests/unit tests/report tests/contract tests/ray tests/faults tests/engine
+		tests/contract tests/ray tests/faults tests/engine
 
 # About 30 minutes on two cores. Rows on several hosts want root and iproute2, and Slurm's its daemons
 # (Debian: slurmctld slurmd slurm-client munge), or are skipped.

@@ -301,7 +301,7 @@ def test_levels_without_a_measurement_say_why(study):
     assert row["failure_phase"] == "load"
 
 
-@pytest.mark.parametrize("kind", set(FailureKind) - {FailureKind.DIRTY_GPU})
+@pytest.mark.parametrize("kind", sorted(set(FailureKind) - {FailureKind.DIRTY_GPU}))
 @pytest.mark.parametrize("lost", [False, True])
 def test_a_failure_is_tried_again_if_it_may_pass_and_never_otherwise(study, kind, lost):
     event = AttemptLost(kind, "gone") if lost else failed(kind)

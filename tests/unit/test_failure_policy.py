@@ -175,7 +175,7 @@ class TestNodesFor:
     def test_all_nodes_at_first(self):
         assert policy().nodes_for(policy().choice(E1), [A, B], 0.0) == (A, B)
 
-    @pytest.mark.parametrize("kind", set(FailureKind) - {FailureKind.UNSCHEDULABLE})
+    @pytest.mark.parametrize("kind", sorted(set(FailureKind) - {FailureKind.UNSCHEDULABLE}))
     def test_not_the_one_on_which_it_has_failed(self, kind):
         judge = policy()
         fails(judge, E1, A, kind)
@@ -242,13 +242,13 @@ class TestNodesFor:
 
 
 class TestNodeSetAside:
-    @pytest.mark.parametrize("kind", AT_ONCE)
+    @pytest.mark.parametrize("kind", sorted(AT_ONCE))
     def test_a_node_that_fails_three_experiments_is_set_aside(self, kind):
         judge = policy()
         told = [fails(judge, who, A, kind) for who in (E1, E2, E3)]
         assert told == [frozenset(), frozenset(), {"a"}]
 
-    @pytest.mark.parametrize("kind", LATER)
+    @pytest.mark.parametrize("kind", sorted(LATER))
     def test_for_what_may_be_the_experiment_s_fault_only_when_they_complete_elsewhere(self, kind):
         judge = policy()
         for who in (E1, E2, E3):

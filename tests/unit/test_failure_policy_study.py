@@ -95,7 +95,7 @@ class TestStop:
     def test_a_study_begins_without_a_reason_to_stop(self, story):
         assert story().stop is None
 
-    @pytest.mark.parametrize("kind", SHARED)
+    @pytest.mark.parametrize("kind", sorted(SHARED))
     @pytest.mark.parametrize("count", [1, 3, 5])
     def test_so_many_experiments_that_fail_alike_stop_it(self, story, kind, count):
         it = story(give_up_after=count)
@@ -112,7 +112,7 @@ class TestStop:
             "(give_up_after: 0 in the study file goes on regardless)"
         )
 
-    @pytest.mark.parametrize("kind", set(FailureKind) - {FailureKind.DIRTY_GPU})
+    @pytest.mark.parametrize("kind", sorted(set(FailureKind) - {FailureKind.DIRTY_GPU}))
     def test_every_kind_comes_with_advice(self, story, kind):
         it = story(grid(a=range(3)))
         for i in range(3):
@@ -246,26 +246,26 @@ class TestNodes:
 class TestConfigurations:
     """What the values of the parameters may explain."""
 
-    @pytest.mark.parametrize("kind", OF_CONFIGURATIONS)
+    @pytest.mark.parametrize("kind", sorted(OF_CONFIGURATIONS))
     def test_it_goes_on_as_long_as_a_value_has_not_failed(self, story, kind):
         it = story(grid(a=range(10)))
         stops = [it.fail(i, kind) is not None for i in range(10)]
         assert stops == [False] * 9 + [True]
 
-    @pytest.mark.parametrize("kind", OF_CONFIGURATIONS)
+    @pytest.mark.parametrize("kind", sorted(OF_CONFIGURATIONS))
     def test_it_goes_on_once_anything_has_completed(self, story, kind):
         it = story(grid(a=range(4)))
         it.complete(0)
         for i in range(4):
             assert it.fail(i, kind) is None
 
-    @pytest.mark.parametrize("kind", OF_CONFIGURATIONS)
+    @pytest.mark.parametrize("kind", sorted(OF_CONFIGURATIONS))
     def test_it_goes_on_where_an_earlier_run_has_completed_one(self, story, kind):
         it = story(grid(a=range(3)), any_completed=True)
         for i in range(3):
             assert it.fail(i, kind) is None
 
-    @pytest.mark.parametrize("kind", SHARED)
+    @pytest.mark.parametrize("kind", sorted(SHARED))
     def test_what_they_do_not_explain_stops_it_all_the_same(self, story, kind):
         it = story(any_completed=True)
         for i in range(3):
