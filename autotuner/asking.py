@@ -60,7 +60,7 @@ class Asking:
         )
         self._rows: dict[str, dict[Level, list[LevelResult]]] = {}
         self._ended_gpu_s = 0.0
-        self._left = {experiment.id: experiment for experiment in plan.in_order}
+        self._left = {e.id: e for e in plan.in_order if e.id in self._candidates}
         self._asked = 0
         """In this run, of those that no run before had begun."""
         begun = {told.candidate for told in past.told}

@@ -47,6 +47,7 @@ from autotuner.resume import Past
 from autotuner.running import Running
 from autotuner.search.level_plans import LevelPlan
 from autotuner.search_run import SearchRun
+from autotuner.searched import gpu_of
 from autotuner.spec.experiment import (
     Attempt,
     Completed,
@@ -104,7 +105,8 @@ class StudyDriver:
         )
         self._dispatcher = Dispatcher(plan, executor, self._policy, past)
         self._idle_watch = IdleWatch(executor, self._dispatcher, on_event)
-        self._search = SearchRun.of(plan, store, past, self._dispatcher, on_event)
+        gpu = gpu_of(node.gpu_model for node in executor.nodes())
+        self._search = SearchRun.of(plan, store, past, self._dispatcher, on_event, gpu)
         self._repeats = Repeats(plan, store)
         self._purpose: dict[str, Purpose] = {}
         """Of experiments that are measured again."""

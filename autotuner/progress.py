@@ -14,6 +14,7 @@ __all__ = [
     "AttemptFinished",
     "AttemptStarted",
     "AttemptWaiting",
+    "CandidatesRefused",
     "EnginesAsked",
     "ExperimentAsked",
     "FlagsRefused",
@@ -89,6 +90,14 @@ class StudyStarted:
     """Experiments that failed for good in an earlier run and are not tried again."""
     dashboard: str | None
     """Where Ray's dashboard is and how to log in, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class CandidatesRefused:
+    """The search does not take these, as they cannot fit into the GPUs' memory."""
+
+    refused: tuple[tuple[Experiment, str], ...]
+    """Each with the arithmetic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +220,7 @@ StudyEvent = (
     | EnginesAsked
     | FlagsRefused
     | StudyStarted
+    | CandidatesRefused
     | ExperimentAsked
     | SearchEnded
     | RoundStarted

@@ -9,14 +9,14 @@ from autotuner.asking import Asked, Asking
 from autotuner.dispatching import Dispatcher
 from autotuner.execution.base import Slot
 from autotuner.planning import Plan
-from autotuner.progress import ExperimentAsked, SearchEnded, StudyEvent
+from autotuner.progress import CandidatesRefused, ExperimentAsked, SearchEnded, StudyEvent
 from autotuner.results.levels import LevelResult
 from autotuner.results.load import load_results
 from autotuner.results.store import ResultStore
 from autotuner.resume import Past
 from autotuner.running import Running
 from autotuner.search_past import search_past
-from autotuner.searched import strategy_of
+from autotuner.searched import cannot_fit, strategy_of
 from autotuner.spec.experiment import Experiment, Outcome, Purpose
 
 __all__ = ["SearchRun"]
@@ -51,18 +51,33 @@ class SearchRun:
         past: Past,
         dispatcher: Dispatcher,
         emit: Callable[[StudyEvent], None],
+        gpu: str | None = None,
     ) -> SearchRun | None:
         """The search of a study; None where everything is measured.
+
+        Args:
+            gpu: Model of the nodes' GPUs, for an estimator; None: what the study asks for.
 
         Raises:
             PlanError: there is no such strategy, or it cannot do what the study asks of it.
             OutputError: the results of earlier runs cannot be read, or nothing can be written.
         """
-        strategy = strategy_of(plan)
-        if strategy is None:
+        if plan.spec.searching.measures_everything:
             return None
         to_do = {experiment.id for experiment in past.to_do}
         earlier = search_past(load_results(store.paths.root), to_do)
+        refused = cannot_fit(plan, gpu, to_do | {told.candidate for told in earlier.told})
+        strategy = strategy_of(plan, gpu, refused)
+        if strategy is None:
+            return None
+        if refused:
+            emit(
+                CandidatesRefused(
+                    tuple(
+                        (e, refused[e.id].arithmetic) for e in plan.experiments if e.id in refused
+                    )
+                )
+            )
         asking = Asking(plan, strategy, earlier, past.to_do)
         for experiment in past.to_do:
             store.write_asked(experiment.id, "baseline" if experiment.is_baseline else "")

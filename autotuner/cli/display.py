@@ -16,6 +16,7 @@ from autotuner.progress import (
     AttemptFinished,
     AttemptStarted,
     AttemptWaiting,
+    CandidatesRefused,
     EnginesAsked,
     FlagsRefused,
     LevelFinished,
@@ -152,6 +153,10 @@ class Progress:
                     yield f"{given_up} failed for good before, not tried again (--retry-failed)"
                 if dashboard:
                     yield f"Ray dashboard: {dashboard}"
+            case CandidatesRefused(refused=refused):
+                experiment, why = refused[0]
+                yield f"{len(refused)} candidates are not measured, as they cannot fit, such as"
+                yield f"  {escape(experiment.label)}: {escape(why)}"
             case RoundStarted(experiments=experiments, purpose=Purpose.DRIFT_CHECK, why=why):
                 label = escape(experiments[0].label)
                 yield f"[bold]drift check[/], {label} once more: {escape(why)}"

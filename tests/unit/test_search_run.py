@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -19,6 +19,7 @@ from autotuner.node.events import AttemptEnded, LevelMeasured, PhaseStarted
 from autotuner.planning import plan
 from autotuner.progress import (
     AttemptStarted,
+    CandidatesRefused,
     ExperimentAsked,
     RoundStarted,
     SearchEnded,
@@ -30,6 +31,7 @@ from autotuner.results.load import load_results
 from autotuner.results.store import ResultStore
 from autotuner.resume import close_torn_attempts, past_of
 from autotuner.search.base import Ask, Ended, Strategy
+from autotuner.search.estimators.base import Estimate, Estimator, Misfit
 from autotuner.search.level_plans import AllLevels
 from autotuner.spec.experiment import Cancelled, Completed, Failed, FailureKind, Phase, Purpose
 from autotuner.spec.searching import Budget, Searching
@@ -232,6 +234,64 @@ def test_the_baseline_is_measured_first_and_is_one_of_the_experiments(study):
         Purpose.DRIFT_CHECK,
     ]
     assert len(results.study.experiments) == 3
+
+
+class Estimates(Estimator):
+    """Of a GPU with room for a few sequences."""
+
+    name = "estimates"
+
+    def estimate(self, subject, load):
+        return Estimate(0.1, 0.01, 100.0 * subject.flags[SEQS], 0.5, 0.3, 0.3)
+
+    def misfit(self, subject):
+        return Misfit(f"too much for a {subject.gpu}") if subject.flags.get(SEQS, 0) > 5 else None
+
+
+@pytest.fixture
+def estimator(monkeypatch):
+    monkeypatch.setattr(searched, "load_estimator", lambda name: Estimates())
+    return replace(Searching("random"), estimator="estimates")
+
+
+def test_what_an_estimator_shows_not_to_fit_is_no_candidate_and_is_told(study, estimator):
+    some = study(searching=estimator, baseline={SEQS: 7})
+    cluster = Cluster()
+    some.run(cluster)
+    measured = {order.attempt.experiment.parameters[SEQS] for order in cluster.orders}
+    assert measured == {7, 1, 2, 3, 4, 5}, "the baseline is measured all the same"
+    (event,) = some.of(CandidatesRefused)
+    refused = {experiment.parameters[SEQS]: why for experiment, why in event.refused}
+    assert refused == {6: "too much for a H200", 8: "too much for a H200"}
+    assert some.of(SearchEnded)[0].why == "all 6 candidates have been measured"
+
+
+def test_a_search_of_which_nothing_fits_measures_it_all_the_same(study, estimator):
+    some = study({SEQS: [6, 7, 8]}, searching=estimator)
+    cluster = Cluster()
+    some.run(cluster)
+    assert sorted(cluster.seqs()) == [6, 7, 8]
+    assert some.of(CandidatesRefused) == []
+
+
+def test_what_was_measured_before_is_told_though_it_does_not_fit_now(study, strategy, estimator):
+    study({SEQS: [5, 6, 7]}).run(Cluster())
+    study({SEQS: [5, 6, 7]}, searching=estimator).run(Cluster())
+    assert len(strategy.made.problem.candidates) == 3
+
+
+def test_the_strategy_may_ask_what_is_thought_of_a_candidate(study, strategy, estimator):
+    study(searching=estimator).run(Cluster())
+    problem = strategy.made.problem
+    first = problem.candidates[0]
+    said = problem.estimate(first, first.levels[0])
+    assert said.output_throughput_tok_s == 100.0 * first.parameters[SEQS]
+
+
+def test_nodes_with_several_kinds_of_gpus_leave_the_model_open():
+    assert searched.gpu_of(["H200", None, "H200"]) == "H200"
+    assert searched.gpu_of(["H200", "H100"]) is None
+    assert searched.gpu_of([None]) is None
 
 
 def test_a_level_plan_travels_with_its_attempt(study, strategy, monkeypatch):

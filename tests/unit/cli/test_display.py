@@ -20,6 +20,7 @@ from autotuner.progress import (
     AttemptFinished,
     AttemptStarted,
     AttemptWaiting,
+    CandidatesRefused,
     EnginesAsked,
     FlagsRefused,
     LevelFinished,
@@ -244,6 +245,14 @@ def test_the_preparation_of_nodes_is_a_line_for_each_thing_worth_one() -> None:
         "ready after 4 min: b, c",
         "warning: runtime [old]. Upgrade it.",
     ]
+
+
+def test_candidates_that_cannot_fit_are_counted_with_the_arithmetic_of_one(shown: Shown) -> None:
+    started = next(event for event in shown.events if isinstance(event, AttemptStarted))
+    one = (started.attempt.experiment, "2 GB > 1 GB")
+    text = displayed([CandidatesRefused((one, one))], terminal=False)
+    assert "2 candidates are not measured, as they cannot fit" in text
+    assert "2 GB > 1 GB" in text
 
 
 def test_levels_that_are_left_out_are_told_once_with_the_reason(shown: Shown) -> None:
