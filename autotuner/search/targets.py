@@ -1,0 +1,134 @@
+"""What a model predicts: each candidate at each level, or each candidate as a whole.
+
+Where the objective takes a candidate's best level, every level is a place of its own. Where it
+takes a mean, the worst or a named level, all levels have to be measured, and a candidate has one
+place: its value for the objective, and for each constraint the level nearest to missing it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from autotuner.results.aggregate import levels_in_scope, read_objective
+from autotuner.results.limits import LevelRow
+from autotuner.search.axes import Ints
+from autotuner.search.base import Candidate, Problem
+from autotuner.search.yardstick import Floats, Yardstick
+from autotuner.spec.objective import Direction, Over
+from autotuner.spec.workload import Level
+
+__all__ = ["Targets", "targets_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Candidates x places."""
+
+    candidates: tuple[Candidate, ...]
+    yardstick: Yardstick
+    levels: tuple[Level, ...]
+    """All in the objective's scope, of all candidates."""
+    each: bool
+    """Whether each level is a place; else there is one place, for all of them."""
+    exists: npt.NDArray[np.bool_]
+    """Candidates x places."""
+    concurrency: Floats
+    """Of each place."""
+    workloads: Ints
+    """Of each place, its number."""
+    gpus: Floats
+    """Of each candidate; a server without any counts as one."""
+
+    @property
+    def load(self) -> Floats:
+        """Candidates x places: requests in flight per GPU."""
+        found: Floats = self.concurrency / self.gpus[:, None]
+        return found
+
+    def observed(
+        self, candidate: Candidate, rows: Mapping[Level, LevelRow]
+    ) -> dict[int, tuple[float, ...]]:
+        """Place -> logarithms of its columns, where the objective has a number."""
+        if self.each:
+            found = {
+                place: self.yardstick.logs(rows[level])
+                for place, level in enumerate(self.levels)
+                if level in rows
+            }
+        else:
+            found = {0: self._as_a_whole(candidate, rows)}
+        return {place: logs for place, logs in found.items() if not math.isnan(logs[0])}
+
+    def measured(self, candidate: Candidate, rows: Mapping[Level, LevelRow]) -> float | None:
+        """Utility of what was measured of it; None where that does not count."""
+        levels = candidate.levels
+        if self.each:
+            levels = tuple(level for level in levels if level in rows)
+        return self.yardstick.measured(levels, rows) if levels else None
+
+    def reduced(self, logs: Floats) -> Floats:
+        """Candidates x levels x columns to candidates x places x columns.
+
+        A level that a candidate does not have is NaN.
+        """
+        if self.each:
+            return logs
+        if not self.levels:
+            return np.zeros((len(logs), 1, logs.shape[2]))
+        objective = self.yardstick.objective
+        found = np.nanmean(logs, axis=1)
+        if objective.over not in (Over.WEIGHTED, Over.SEED_MEAN):
+            maximise = objective.direction is Direction.MAXIMIZE
+            found[:, 0] = (np.nanmin if maximise else np.nanmax)(logs[:, :, 0], axis=1)
+        for column in range(1, logs.shape[2]):
+            nearest = np.nanmax if self._upper(column) else np.nanmin
+            found[:, column] = nearest(logs[:, :, column], axis=1)
+        turned: Floats = found[:, None, :]
+        return turned
+
+    def _as_a_whole(
+        self, candidate: Candidate, rows: Mapping[Level, LevelRow]
+    ) -> tuple[float, ...]:
+        yardstick = self.yardstick
+        objective = yardstick.objective
+        # What it misses is told by the constraints' own columns.
+        value = read_objective(candidate.levels, rows, objective, ()).value
+        scope = [level for level in levels_in_scope(candidate.levels, objective) if level in rows]
+        if value is None or not scope:
+            return (math.nan,) * len(yardstick.columns)
+        found = [yardstick.logs({objective.column: value})[0]]
+        logs = np.array([yardstick.logs(rows[level]) for level in scope])
+        for column in range(1, len(yardstick.columns)):
+            values = logs[:, column]
+            found.append(float(values.max() if self._upper(column) else values.min()))
+        return tuple(found)
+
+    def _upper(self, column: int) -> bool:
+        name = self.yardstick.columns[column]
+        return any(one.upper for one in self.yardstick.predicted if one.column == name)
+
+
+def targets_of(problem: Problem, yardstick: Yardstick) -> Targets:
+    objective = problem.judging.objective
+    scopes = [set(levels_in_scope(one.levels, objective)) for one in problem.candidates]
+    levels = tuple(sorted(set().union(*scopes)))
+    gpus = np.array([max(one.gpus, 1) for one in problem.candidates], dtype=np.float64)
+    each = objective.over is Over.BEST and bool(levels)
+    concurrency = np.array([level.concurrency for level in levels], dtype=np.float64)
+    if not each:
+        middle = np.exp(np.log(concurrency).mean(keepdims=True)) if levels else np.ones(1)
+        exists, workloads = np.ones((len(scopes), 1), dtype=bool), np.zeros(1, dtype=np.int64)
+        return Targets(
+            problem.candidates, yardstick, levels, False, exists, middle, workloads, gpus
+        )
+    exists = np.array([[level in scope for level in levels] for scope in scopes], dtype=bool)
+    names = sorted({level.workload for level in levels})
+    workloads = np.array([names.index(level.workload) for level in levels], dtype=np.int64)
+    return Targets(
+        problem.candidates, yardstick, levels, True, exists, concurrency, workloads, gpus
+    )

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from unit.search.curves import LEVELS, THROUGHPUT, TPOT, candidate, problem, row, rows
+
+from autotuner.search.targets import Targets, targets_of
+from autotuner.search.yardstick import yardstick
+from autotuner.spec.objective import Objective
+
+ONE, TWO = candidate("one"), replace(candidate("two", gpus=2), levels=LEVELS[1:])
+
+
+def targets(objective: Objective, floor: float | None = None) -> Targets:
+    asked = problem(ONE, TWO, objective=objective, floor_tok_s=floor)
+    return targets_of(asked, yardstick(asked.judging.objective, asked.judging.constraints))
+
+
+def test_where_the_best_level_counts_each_level_is_predicted() -> None:
+    found = targets(THROUGHPUT)
+    assert found.each
+    assert found.exists.tolist() == [[True] * 5, [False] + [True] * 4]
+    assert found.load[1].tolist() == [level.concurrency / 2 for level in LEVELS]
+    assert found.observed(ONE, rows(of=LEVELS[:2])).keys() == {0, 1}
+    assert found.observed(TWO, rows(of=LEVELS[1:3])).keys() == {1, 2}
+
+
+def test_where_all_levels_count_a_candidate_has_one_value_once_all_are_measured() -> None:
+    found = targets(TPOT)
+    assert not found.each
+    assert found.observed(ONE, rows(of=LEVELS[:2])) == {}
+    worst = row(LEVELS[-1])["tpot_s_mean"]
+    assert found.observed(ONE, rows())[0][0] == pytest.approx(math.log(float(str(worst))))
+    assert found.measured(ONE, rows(of=LEVELS[:2])) is None
+    assert found.measured(ONE, rows()) == pytest.approx(-math.log(float(str(worst))))
+
+
+def test_a_limit_is_judged_where_it_is_nearest_to_being_missed() -> None:
+    worst_throughput = replace(THROUGHPUT, over=None)
+    found = targets(worst_throughput, floor=40)
+    value, tpot = found.observed(ONE, rows())[0]
+    assert math.exp(value) == pytest.approx(float(str(row(LEVELS[0])[THROUGHPUT.column])))
+    assert math.exp(tpot) == pytest.approx(float(str(row(LEVELS[-1])["tpot_s_mean"])))
+
+
+def test_a_prior_is_reduced_as_a_measurement_is() -> None:
+    for objective in (TPOT, replace(THROUGHPUT, over=None)):
+        found = targets(objective, floor=40)
+        logs = np.array([[found.yardstick.logs(row(level)) for level in found.levels]] * 2)
+        assert found.reduced(logs)[0, 0] == pytest.approx(found.observed(ONE, rows())[0])
+
+
+def test_what_was_measured_counts_by_its_best_level_that_keeps_the_limits() -> None:
+    found = targets(THROUGHPUT, floor=40)
+    best = max(
+        float(str(row(level)[THROUGHPUT.column]))
+        for level in LEVELS
+        if float(str(row(level)["tpot_s_mean"])) <= 1 / 40
+    )
+    assert found.measured(ONE, rows()) == pytest.approx(math.log(best))
+    assert found.measured(ONE, rows(speed=1)) is None
+    assert found.measured(ONE, {}) is None
