@@ -12,6 +12,7 @@ from autotuner.planning import Plan
 from autotuner.progress import (
     AttemptFinished,
     AttemptStarted,
+    ExperimentAsked,
     LevelFinished,
     StudyEnded,
     StudyEvent,
@@ -98,6 +99,8 @@ class StudyMetrics:
         self._objective = plan.spec.judging.objective
         self._score = LiveScore(plan.spec.judging, earlier)
         self._states = dict.fromkeys(STATES, 0)
+        self._all_wait = plan.spec.searching.measures_everything
+        """From the start; candidates of a search wait from when they are asked for."""
         self._state_of: dict[str, str] = {}
         """Of each experiment that an attempt has been started of."""
         self._gpus: dict[str, int] = {}
@@ -110,11 +113,14 @@ class StudyMetrics:
     def update(self, event: StudyEvent) -> None:
         match event:
             case StudyStarted(plan=plan, reused=reused, given_up=given_up):
-                waiting = len(plan.experiments) - reused - given_up
+                waiting = len(plan.experiments) - reused - given_up if self._all_wait else 0
                 self._states |= {"waiting": waiting, "completed": reused, "failed": given_up}
+            case ExperimentAsked(experiment=experiment):
+                self._await(experiment)
             case AttemptStarted(attempt=attempt):
-                before = "waiting" if attempt.purpose is Purpose.SEARCH else "completed"
-                self._state_of.setdefault(attempt.experiment.id, before)
+                if attempt.purpose is Purpose.SEARCH:
+                    self._await(attempt.experiment)
+                self._state_of.setdefault(attempt.experiment.id, "completed")
                 self._move(attempt.experiment, "running")
                 self._gpus[attempt.id] = attempt.experiment.footprint.gpus
             case LevelFinished(attempt=attempt, result=result):
@@ -143,6 +149,12 @@ class StudyMetrics:
             self._counts[FAILURES, outcome.kind.value] += 1
         for share, gpu_seconds in _gpu_seconds(event.row):
             self._counts[GPU_SECONDS, share] += gpu_seconds
+
+    def _await(self, experiment: Experiment) -> None:
+        """It waits now, if nothing is known of it yet."""
+        if experiment.id not in self._state_of:
+            self._state_of[experiment.id] = "waiting"
+            self._states["waiting"] += not self._all_wait
 
     def _move(self, experiment: Experiment, state: str) -> None:
         self._states[self._state_of[experiment.id]] -= 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from rich.console import Console, Group, RenderableType
@@ -11,6 +11,8 @@ from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
+from autotuner.cli.preparation_lines import duration, preparation_lines
+from autotuner.cli.search_progress import SearchProgress
 from autotuner.cli.tables import one_line, telling_line
 from autotuner.progress import (
     AttemptFinished,
@@ -28,6 +30,7 @@ from autotuner.progress import (
     ResultsNote,
     RoomAwaited,
     RoundStarted,
+    SearchEnded,
     SlotFreed,
     SlotQuarantined,
     StudyEnded,
@@ -39,6 +42,7 @@ from autotuner.spec.experiment import (
     Attempt,
     Cancelled,
     Completed,
+    Experiment,
     Failed,
     Outcome,
     Phase,
@@ -51,7 +55,6 @@ __all__ = ["Progress", "output_console", "progress_display"]
 
 _PIPE_WIDTH = 140
 _REASON_CHARS = 120
-_MOST_HOSTS = 4
 
 
 def output_console() -> Console:
@@ -92,12 +95,17 @@ class Progress:
         self._skipped: dict[str, int] = {}
         self._started_at = time.monotonic()
         self._measured_here = 0
+        self._search: SearchProgress | None = None
 
     def update(self, event: StudyEvent) -> None:
+        if self._search is not None:
+            self._search.update(event)
         match event:
             case StudyStarted(plan=plan, reused=reused, given_up=given_up):
                 self._total, self._done, self._failed = len(plan.experiments), reused, given_up
                 self._started_at = time.monotonic()
+                if not plan.spec.searching.measures_everything:
+                    self._search = SearchProgress(plan, reused + given_up)
             case AttemptStarted(attempt=attempt, levels=levels):
                 self._running[attempt.id] = (attempt.experiment.label, "starting")
                 self._levels[attempt.id] = levels
@@ -140,11 +148,14 @@ class Progress:
                 | EnginesAsked()
                 | FlagsRefused()
             ):
-                yield from _preparation_lines(event)
+                yield from preparation_lines(event)
             case StudyStarted(plan=plan, reused=reused, given_up=given_up, dashboard=dashboard):
-                levels = plan.levels // len(plan.experiments)
-                baseline = ", the baseline among them" if plan.baseline else ""
-                yield f"{len(plan.experiments)} experiments x {levels} levels{baseline}"
+                if self._search is not None:
+                    yield from self._search.begun()
+                else:
+                    levels = plan.levels // len(plan.experiments)
+                    baseline = ", the baseline among them" if plan.baseline else ""
+                    yield f"{len(plan.experiments)} experiments x {levels} levels{baseline}"
                 if plan.simulated:
                     yield "[yellow]SIMULATED engine: says nothing about real hardware[/]"
                 if reused:
@@ -157,6 +168,9 @@ class Progress:
                 experiment, why = refused[0]
                 yield f"{len(refused)} candidates are not measured, as they cannot fit, such as"
                 yield f"  {escape(experiment.label)}: {escape(why)}"
+            case SearchEnded(why=why, asked=asked, candidates=candidates):
+                of = f"{asked:,} of {candidates:,} candidates"
+                yield f"[bold]search ended[/], {of}: {escape(why)}"
             case RoundStarted(experiments=experiments, purpose=Purpose.DRIFT_CHECK, why=why):
                 label = escape(experiments[0].label)
                 yield f"[bold]drift check[/], {label} once more: {escape(why)}"
@@ -165,36 +179,37 @@ class Progress:
                 yield f"[bold]again, on fresh servers[/]: {escape(labels)} ({escape(why)})"
             case AttemptStarted(attempt=attempt, host=host):
                 number = f", attempt {attempt.number}" if attempt.number > 1 else ""
-                yield f"{self._count(attempt.experiment.index)} started on {host}{number}: " + (
-                    escape(attempt.experiment.label)
+                why = self._why(attempt)
+                yield f"{self._count(attempt.experiment)} started on {host}{number}: " + (
+                    f"{escape(attempt.experiment.label)}{why}"
                 )
             case AttemptWaiting(attempt=attempt, host=host, waited_s=waited_s):
                 yield (
-                    f"{self._count(attempt.experiment.index)} [yellow]still not begun after "
+                    f"{self._count(attempt.experiment)} [yellow]still not begun after "
                     f"{waited_s:.0f} s[/]: another user may hold the GPUs or CPUs of {host}"
                 )
             case RoomAwaited(experiment=experiment, others=others, waited_s=waited_s):
                 why = "others hold what it needs" if others else "no node here could hold it"
                 yield (
-                    f"[yellow]nothing runs for {_duration(waited_s)}[/]: "
+                    f"[yellow]nothing runs for {duration(waited_s)}[/]: "
                     f"{escape(experiment.label)} waits, as {why}"
                 )
             case LevelFinished(attempt=attempt, result=result) if _is_skipped(result):
                 if self._skipped[attempt.id] == 1:
                     why = escape(one_line(result.reason or "", _REASON_CHARS))
-                    yield f"{self._count(attempt.experiment.index)} no more levels: {why}"
+                    yield f"{self._count(attempt.experiment)} no more levels: {why}"
             case LevelFinished(attempt=attempt, result=result):
-                yield f"{self._count(attempt.experiment.index)} {_level_line(result)}"
+                yield f"{self._count(attempt.experiment)} {_level_line(result)}"
             case AttemptFinished(attempt=attempt, outcome=outcome, will_retry=will_retry):
                 again = ", to be tried again" if will_retry else f"; {self._tally()}"
-                yield f"{self._count(attempt.experiment.index)} {_outcome_line(outcome)}{again}"
+                yield f"{self._count(attempt.experiment)} {_outcome_line(outcome)}{again}"
             case SlotQuarantined(attempt=attempt, host=host, fault=fault):
                 yield (
-                    f"{self._count(attempt.experiment.index)} [yellow]its devices on {host} are "
+                    f"{self._count(attempt.experiment)} [yellow]its devices on {host} are "
                     f"kept from others[/]: {escape(fault)}"
                 )
             case SlotFreed(attempt=attempt, host=host):
-                number = self._count(attempt.experiment.index)
+                number = self._count(attempt.experiment)
                 yield f"{number} its devices on {host} are free again"
             case ResultsNote(text=text):
                 yield f"[yellow]results[/]: {escape(text)}"
@@ -212,47 +227,27 @@ class Progress:
         lines = [Text(f"  {label}: {state}") for label, state in self._running.values()]
         return Group(*lines, Text(self._tally(), style="bold"))
 
-    def _count(self, index: int) -> str:
-        return f"[bold][{index + 1}/{self._total}][/]".replace("[bold][", "[bold]\\[")
+    def _count(self, experiment: Experiment) -> str:
+        number, of = experiment.index + 1, f"/{self._total}"
+        if self._search is not None:
+            number, most = self._search.number(experiment), self._search.most
+            of = "" if most is None else f"/{most}"
+        return f"[bold][{number}{of}][/]".replace("[bold][", "[bold]\\[")
+
+    def _why(self, attempt: Attempt) -> str:
+        if self._search is None:
+            return ""
+        return self._search.why(attempt.experiment, attempt.purpose)
 
     def _tally(self) -> str:
+        if self._search is not None:
+            return self._search.tally(len(self._running), self._done, self._failed)
         left = self._total - self._done - self._failed
         tally = f"{len(self._running)} running, {self._done} done, {self._failed} failed"
         if not left or not self._measured_here:
             return f"{tally}, {left} left"
         pace_s = (time.monotonic() - self._started_at) / self._measured_here
-        return f"{tally}, {left} left, about {_duration(pace_s * left)} to go"
-
-
-def _preparation_lines(
-    event: NodesPreparing | NodeNotReady | NodesPrepared | EnginesAsked | FlagsRefused,
-) -> Iterator[str]:
-    match event:
-        case NodesPreparing(launcher=launcher, hosts=hosts):
-            yield f"preparing {escape(_some(hosts))} for {launcher}; an image may take a while"
-        case NodeNotReady(host=host, reasons=reasons):
-            yield f"[yellow]{host} is not ready[/]: {escape(_flat('; '.join(reasons)))}"
-        case NodesPrepared(hosts=hosts, seconds=seconds, warnings=warnings):
-            yield f"ready after {_duration(seconds)}: {escape(_some(hosts))}"
-            for warning in warnings:
-                yield f"[yellow]warning[/]: {escape(_flat(warning))}"
-        case EnginesAsked(engine=engine, hosts=hosts):
-            yield f"asking {engine} which flags it knows, on {escape(_some(hosts))}"
-        case FlagsRefused(hosts=hosts, engine=engine, reasons=reasons):
-            said = escape(_flat("; ".join(reasons)))
-            yield (
-                f"[yellow]warning[/]: {escape(engine)} on {escape(', '.join(hosts))} {said}; "
-                "not so on every node: use one version of the engine"
-            )
-
-
-def _some(hosts: Sequence[str]) -> str:
-    """The names, or of many how many they are."""
-    return ", ".join(hosts) if len(hosts) <= _MOST_HOSTS else f"{len(hosts)} nodes"
-
-
-def _flat(text: str) -> str:
-    return " ".join(text.split())
+        return f"{tally}, {left} left, about {duration(pace_s * left)} to go"
 
 
 def _is_skipped(result: LevelResult) -> bool:
@@ -294,7 +289,3 @@ def _ms(seconds: object) -> str:
 
 def _spoken(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

@@ -67,6 +67,7 @@ def ranking_json(results: StudyResults) -> dict[str, object]:
         "unit": ranking.unit,
         "caveat": ranking.caveat,
         "verdict": _verdict(ranking.verdict, ranking),
+        "search": _search(results),
         "entries": [_entry(entry) for entry in ranking.entries],
         "gpu_time": asdict(gpu_time(results.attempts.to_dict("records"))),
         "findings": [
@@ -98,6 +99,19 @@ def _verdict(verdict: Verdict, ranking: Ranking) -> dict[str, object]:
         "degrees_of_freedom": verdict.degrees_of_freedom,
         "confidence": verdict.confidence,
         "minimal_effect": verdict.minimal_effect,
+    }
+
+
+def _search(results: StudyResults) -> dict[str, object] | None:
+    space = results.study.search
+    if space is None:
+        return None
+    return {
+        "strategy": space.strategy,
+        "candidates": space.candidates,
+        "combinations": space.combinations,
+        "stopped": results.search_stopped,
+        "sentence": results.search_sentence,
     }
 
 

@@ -52,6 +52,8 @@ def print_ranking(results: StudyResults, console: Console) -> None:
         title += "  (SIMULATED: says nothing about real hardware)"
     console.print(f"\n[bold]{escape(title)}[/]")
     console.print(escape(_verdict_line(ranking)), soft_wrap=True, highlight=False)
+    if results.search_sentence is not None:
+        console.print(escape(results.search_sentence), soft_wrap=True, highlight=False)
     table = Table(box=SIMPLE_HEAD)
     table.add_column("#", justify="right")
     table.add_column("parameters", overflow="fold")
@@ -132,7 +134,8 @@ class _Shown:
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
-        levels = self.results.study.experiments[0].levels
+        first = next(iter(self.results.study.experiments), None)
+        levels = () if first is None else first.levels
         return tuple(dict.fromkeys(level.of_all_repeats for level in levels))
 
     @property

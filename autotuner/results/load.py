@@ -57,6 +57,14 @@ class StudyResults:
         """Experiment id -> what its counting attempts have stored; absent where there are none."""
         return self._measured
 
+    @property
+    def search_sentence(self) -> str | None:
+        """What a search has left out, and why; None where everything is measured."""
+        if self.study.search is None:
+            return None
+        ended = sum(measured.outcome is not None for measured in self._measured.values())
+        return self.study.search.sentence(ended, self.search_stopped)
+
     @cached_property
     def requests(self) -> pd.DataFrame:
         """One row per request of the counting attempts; columns of `REQUESTS`, then label and

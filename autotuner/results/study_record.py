@@ -55,6 +55,19 @@ class SearchedSpace:
     values: Mapping[str, tuple[Value, ...]]
     """Parameter -> all values that it has in the space."""
 
+    def sentence(self, measured: int, stopped: str | None) -> str:
+        """How much of the space was measured, and why no more.
+
+        Args:
+            measured: Candidates, failed ones included.
+            stopped: Why the search has ended; None where it has not.
+        """
+        of = f"{measured:,} of {self.candidates:,} candidates"
+        if self.combinations > self.candidates:
+            of += f" (drawn from {self.combinations:,} combinations)"
+        end = "the search has not ended" if stopped is None else f"the search ended: {stopped}"
+        return f"{of} were measured, chosen by {self.strategy}; {end}"
+
 
 @dataclass(frozen=True, slots=True)
 class StudyRecord:

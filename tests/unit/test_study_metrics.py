@@ -12,6 +12,7 @@ from autotuner.planning import plan
 from autotuner.progress import (
     AttemptFinished,
     AttemptStarted,
+    ExperimentAsked,
     LevelFinished,
     StudyEnded,
     StudyStarted,
@@ -29,6 +30,7 @@ from autotuner.spec.experiment import (
     Purpose,
 )
 from autotuner.spec.objective import Direction, Objective
+from autotuner.spec.searching import Searching
 from autotuner.study import run
 from autotuner.study_metrics import METRICS, STATES, StudyMetrics, metrics_watcher
 
@@ -284,3 +286,17 @@ def test_a_mistake_in_the_metrics_themselves_ends_only_them(caplog):
         watcher(StudyEnded(interrupted=False))
         watcher(StudyEnded(interrupted=False))
     assert caplog.text.count("no more metrics") == 1
+
+
+def test_candidates_wait_from_when_the_search_asks_for_them(make_spec):
+    study = Watched(make_spec(SEQS, searching=Searching("random")))
+    assert study.states == {}
+    for number, index in enumerate((2, 0), start=1):
+        experiment = study.plan.experiments[index]
+        study.metrics.update(ExperimentAsked(experiment, "why", number))
+    assert study.states == {"waiting": 2}
+    study.finish(study.start(2), Completed())
+    assert study.states == {"waiting": 1, "completed": 1}
+    # One that an earlier run has begun starts unasked.
+    study.finish(study.start(3), CRASHED, will_retry=True)
+    assert study.states == {"waiting": 2, "completed": 1}

@@ -49,6 +49,7 @@ def verdict_section(subject: Subject) -> Markup:
             _rivals(subject),
             element("p", f"Judged by: {_judged_by(subject)}.", class_="fine"),
             element("p", f"{_counts(subject)}.", class_="fine"),
+            _searched(subject),
             element("p", f"Mind: {ranking.caveat}.", class_="fine") if ranking.caveat else None,
         ]
     )
@@ -79,6 +80,11 @@ def _pending(subject: Subject) -> Markup | None:
         return None
     text = f"{counted(pending, 'configuration')} not measured yet: this is the state so far."
     return element("p", text, class_="warning")
+
+
+def _searched(subject: Subject) -> Markup | None:
+    sentence = subject.results.search_sentence
+    return None if sentence is None else element("p", f"Search: {sentence}.", class_="fine")
 
 
 def _leader(subject: Subject) -> Markup | None:

@@ -52,7 +52,11 @@ def edge_parameter(inspected: Inspected) -> Iterator[Finding]:
     best = [inspected.experiments[id_].parameters for id_ in inspected.finalists]
     for column in inspected.study.parameters:
         name = column.parameter
-        values = sorted({v for p in points if (v := _plain_number(p.get(name))) is not None})
+        given = [point.get(name) for point in points]
+        if inspected.study.search is not None:
+            # Those that the search has not chosen count: it was free to.
+            given += inspected.study.search.values.get(name, ())
+        values = sorted({v for one in given if (v := _plain_number(one)) is not None})
         ends = {_plain_number(point.get(name)) for point in best}
         end = next(iter(ends))
         if len(values) < 3 or len(ends) > 1 or end is None or end not in (values[0], values[-1]):

@@ -14,7 +14,7 @@ from autotuner.results.parameter_columns import parameter_columns
 from autotuner.results.quality.finding import Finding
 from autotuner.results.quality.inspected import Inspected
 from autotuner.results.score import EntryStatus, Ranking, RankingEntry, Score
-from autotuner.results.study_record import ExpectedExperiment, StudyRecord
+from autotuner.results.study_record import ExpectedExperiment, SearchedSpace, StudyRecord
 from autotuner.spec.judging import Judging
 from autotuner.spec.objective import Constraint, Direction, Objective, Over
 from autotuner.spec.study import Axis
@@ -48,6 +48,7 @@ class Draft:
     statuses: dict[str, EntryStatus] = field(default_factory=dict)
     best_level: str | None = "chat D(100,100) c=8"
     servers: int | None = None
+    search: SearchedSpace | None = None
     verdict: Verdict = field(
         default_factory=lambda: Verdict(
             VerdictKind.WINNER,
@@ -94,6 +95,7 @@ class Draft:
                 [Axis("max-num-seqs", tuple({"max-num-seqs": n} for n in SEQS.values()))]
             ),
             experiments=tuple(self.experiments),
+            search=self.search,
         )
         completed = {r["experiment_id"] for r in self.attempts if r["outcome"] == "completed"}
         counting = {

@@ -6,6 +6,7 @@ import pytest
 
 from autotuner.results.quality.edges import edge_level, edge_parameter
 from autotuner.results.quality.finding import Severity
+from autotuner.results.study_record import SearchedSpace
 from autotuner.spec.objective import Over
 
 
@@ -71,6 +72,15 @@ def test_switches_words_and_two_values_have_no_ends(draft, found, values):
         for e, value in zip(draft.experiments, (None, *values), strict=True)
     ]
     assert found(edge_parameter, draft) == []
+
+
+def test_a_value_beyond_which_the_search_could_have_gone_is_at_no_end(draft, found, only):
+    draft.verdict = replace(draft.verdict, leader="e64")
+    space = SearchedSpace("tpe", 9, 9, {"max-num-seqs": (8, 64, 128)})
+    draft.search = space
+    assert found(edge_parameter, draft) == []
+    draft.search = replace(space, values={"max-num-seqs": (4, 8, 64)})
+    assert only(edge_parameter, draft).experiment_ids == ("e64",)
 
 
 def test_a_leading_baseline_is_at_no_end(draft, found):
