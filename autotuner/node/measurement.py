@@ -262,8 +262,7 @@ class Measurement:
 def _rows_maker() -> Callable[[Preparation, LevelLoad], LevelResult]:
     """What makes rows of a load.
 
-    It brings pyarrow, which takes longer to import than all else that comes before the server's
-    start, while the devices are idle.
+    It brings pyarrow and its functions, whose import would keep the devices idle before the start.
     """
     from autotuner.node.masked_rows import masked_rows
 

@@ -1,7 +1,7 @@
 """One measured level as a value: its request rows and its one summary row.
 
-`autotuner.results.level_rows` makes the rows. That takes pyarrow, and these values do not: an
-attempt's process needs them before its server starts, and would wait a quarter of a second for it.
+`autotuner.results.level_rows` makes the rows. That takes pyarrow and its functions, and these
+values do not: an attempt's process needs them before its server starts, while devices are idle.
 """
 
 from __future__ import annotations

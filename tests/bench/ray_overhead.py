@@ -30,12 +30,13 @@ from ray.cluster_utils import Cluster
 
 from autotuner.engines.sim_devices import SIM_GPUS_VARIABLE, make_devices
 from autotuner.execution.on_ray import RayExecutor
+from autotuner.execution.ray_actor import ExperimentActor
 from autotuner.progress import AttemptFinished, AttemptStarted, StudyEvent
 from autotuner.results.load import load_results
 from autotuner.spec.study import StudySpec
 from autotuner.study import run
 
-PROBES = 5
+PROBES = 12
 EXPERIMENT_S = 180.0
 """Of a usual experiment, for the share that the overhead of one has."""
 STUDY = """
@@ -107,29 +108,61 @@ def measure(folder: Path, nodes: int, experiments: int) -> dict[str, float]:
             began, cpu = time.monotonic(), time.process_time()
             run(StudySpec.from_file(file), executor=executor, on_event=heard)
             cpu_s, wall_s = time.process_time() - cpu, time.monotonic() - began
-            start_cpu_s = statistics.median(worker_cpu_s() for _ in range(PROBES))
+            bare = chained_starts(Bare)
+            own = chained_starts(Own)
     finally:
         cluster.shutdown()
-    found = numbers(folder / "results", heard, cpu_s, wall_s)
-    return {**found, "actor_start_cpu_s": start_cpu_s}
+    return {
+        **numbers(folder / "results", heard, cpu_s, wall_s),
+        "bare_start_p50_s": quantile([start.wall_s for start in bare], 0.5),
+        "bare_start_p95_s": quantile([start.wall_s for start in bare], 0.95),
+        "bare_start_cpu_s": statistics.median(start.cpu_s for start in bare),
+        "actor_start_cpu_s": statistics.median(start.cpu_s for start in own),
+    }
 
 
-def worker_cpu_s() -> float:
-    """CPU seconds that a new worker process takes until it could begin an attempt.
+@dataclass(frozen=True)
+class Start:
+    """Of an actor, until its first line."""
 
-    On an idle node about as long as the start takes; here the servers want the same cores.
-    """
-    actor: Any = ray.remote(Probe).options(num_gpus=1).remote()
-    spent_s: float = ray.get(actor.spent_s.remote())
+    wall_s: float
+    """From the end of the actor before it, on the same device."""
+    cpu_s: float
+    """Of the new process: on an idle node nearly as long as the start takes."""
+
+
+class Bare:
+    """What Ray itself takes, on an idle machine: an actor that needs nothing of ours."""
+
+    def begin(self, argument: object) -> tuple[float, float]:
+        return time.time(), time.process_time()
+
+
+class Own(ExperimentActor):
+    """The same with all that an attempt's actor imports."""
+
+    def __init__(self) -> None:
+        super().__init__("start")
+
+    def begin(self, argument: object) -> tuple[float, float]:
+        return time.time(), time.process_time()
+
+
+def chained_starts(actor_class: type) -> list[Start]:
+    """Start actors one after the other on one device, each when the one before is killed."""
+    declared: Any = ray.remote(concurrency_groups={"control": 1})
+    remote = declared(actor_class).options(num_gpus=1)
+    starts = []
+    actor = remote.remote()
+    ray.get(actor.begin.remote(0))
+    for _ in range(PROBES):
+        asked = time.time()
+        ray.kill(actor)
+        actor = remote.remote()
+        began, cpu_s = ray.get(actor.begin.remote(0))
+        starts.append(Start(began - asked, cpu_s))
     ray.kill(actor)
-    return spent_s
-
-
-class Probe:
-    def spent_s(self) -> float:
-        import autotuner.execution.ray_actor  # noqa: F401 - as an attempt's does
-
-        return time.process_time()
+    return starts
 
 
 def numbers(folder: Path, heard: Heard, cpu_s: float, wall_s: float) -> dict[str, float]:
@@ -184,6 +217,7 @@ def show(found: dict[str, float]) -> None:
         "  end on the node, known and recorded by the driver": "end_to_driver",
         "  then to the next actor's request": "driver_to_submit",
         "  then to its first line (worker process start)": "actor_start",
+        "a bare Ray actor's start, on the idle machine": "bare_start",
     }
     print(f"{'seconds':>54}  {'p50':>7}  {'p95':>7}")
     for label, name in rows.items():
@@ -192,7 +226,8 @@ def show(found: dict[str, float]) -> None:
         f"overhead per experiment besides the actor's start: "
         f"{found['overhead_per_experiment_s']:.2f} s, {found['overhead_share']:.2%} of one of "
         f"{EXPERIMENT_S:.0f} s; with it {found['overhead_share_with_actor_start']:.2%}\n"
-        f"CPU seconds of an actor's start: {found['actor_start_cpu_s']:.2f}; "
+        f"CPU seconds of an actor's start: {found['actor_start_cpu_s']:.2f}, "
+        f"of a bare Ray actor's {found['bare_start_cpu_s']:.2f}; "
         f"of the driver: {found['driver_cpu_s_per_1000_levels']:.0f} for 1000 levels,"
         f" {found['driver_cpu_s_per_experiment']:.2f} for an experiment"
     )

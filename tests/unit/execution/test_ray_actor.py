@@ -1,4 +1,7 @@
-"""What an actor's process takes before it can begin, while its devices are idle."""
+"""What an actor's process takes before it can begin, while its devices are idle.
+
+Of our own: a Ray worker imports pyarrow and pydantic besides, before it reads its first argument.
+"""
 
 from __future__ import annotations
 
