@@ -67,3 +67,47 @@ def test_the_plan_of_a_task_shows_the_commands(tmp_path: Path, capsys: Any) -> N
     shown = capsys.readouterr().out
     assert "vllm serve org/model" in shown
     assert "--max-num-seqs 8" in shown
+
+
+BAYESIAN = {
+    "task_name": "bayesian",
+    "deployment_mode": "local",
+    "model": {"id_or_path": "org/model"},
+    "base_runtime": "vllm",
+    "parameters": {
+        "max-num-seqs": [1, 2, 4, 8, 16],
+        "max-num-batched-tokens": [256, 512, 1024, 2048],
+        "tensor-parallel-size": [1, 2],
+        "enable-prefix-caching": [True, False],
+    },
+    "optimization": {
+        "strategy": "bayesian",
+        "objective": "maximize_throughput",
+        "max_iterations": 30,
+        "n_initial_random": 10,
+        "seed": 3,
+    },
+    "slo": {"ttft": {"threshold": 60.0, "hard_fail": True}},
+    "benchmark": {
+        "traffic_scenarios": ["D(16,8)"],
+        "num_concurrency": [1],
+        "max_requests_per_iteration": 3,
+        "additional_params": {"temperature": "0.0"},
+    },
+}
+
+
+def test_a_bayesian_task_measures_as_many_as_it_says_and_ranks_them(tmp_path: Path) -> None:
+    path, output = tmp_path / "bayesian_task.json", tmp_path / "results"
+    path.write_text(json.dumps(BAYESIAN))
+    spec = StudySpec.from_file(path)
+    assert (spec.searching.strategy, spec.searching.first) == ("tpe", 10)
+    with LocalExecutor(cpus=2) as executor:
+        results = run(simulated(spec), output=output, executor=executor)
+    assert results.study.search is not None
+    assert (results.study.search.candidates, len(results.study.experiments)) == (81, 31)
+    assert len(results.ranking().feasible) == 31
+    assert results.search_stopped == "max_experiments is reached: 31"
+    why = [experiment.why for experiment in results.study.experiments]
+    assert why.count("spread over the space") in (9, 10)
+    assert all(why)

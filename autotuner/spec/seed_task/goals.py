@@ -6,14 +6,17 @@ from collections.abc import Sequence
 
 from autotuner.spec.experiment import Timeouts
 from autotuner.spec.objective import Direction, Objective, Over
+from autotuner.spec.searching import Budget, Searching
 from autotuner.spec.seed_task.notes import NOT_APPLICABLE, Notes
 from autotuner.spec.seed_task.sections import OptimizationSection
 from autotuner.spec.source_lines import Loc
 from autotuner.spec.study_problems import flow_text
 from autotuner.spec.workload import Workload
 
-__all__ = ["note_search", "read_objective", "read_timeouts"]
+__all__ = ["read_objective", "read_search", "read_timeouts"]
 
+_MODEL_BASED = "tpe"
+_STRATEGIES = {"grid_search": "grid", "random": "random", "bayesian": _MODEL_BASED}
 # Name of the objective -> metric and statistic.
 _METRICS = {
     "minimize_latency": ("e2e_latency_s", "mean"),
@@ -23,28 +26,44 @@ _METRICS = {
 }
 
 
-def note_search(section: OptimizationSection, combinations: int, notes: Notes) -> None:
-    """Say that the search is the whole grid, whatever the file asks for."""
-    if section.strategy != "grid_search":
-        notes.warn(
-            ("optimization", "strategy"),
-            f"{section.strategy}: the whole grid is measured instead, {combinations} combinations",
-        )
+def read_search(
+    section: OptimizationSection, combinations: int, notes: Notes, *, baseline: bool
+) -> Searching:
+    """The search that the file asks for.
+
+    Args:
+        combinations: Of the whole grid.
+        baseline: Whether a baseline is measured too, which the first autotuner did not.
+    """
+    strategy = _STRATEGIES[section.strategy]
+    if strategy == _MODEL_BASED:
+        notes.warn(("optimization", "strategy"), f"{section.strategy} is read as {strategy}")
+    if section.seed is not None:
+        text = f"{section.seed} draws the order of the measurements too"
+        notes.warn(("optimization", "seed"), text)
+    first = section.n_initial_random
+    if first is not None and strategy != _MODEL_BASED:
+        text = f"{NOT_APPLICABLE}: {section.strategy} chooses without a model"
+        notes.warn(("optimization", "n_initial_random"), text)
+        first = None
+    for key in ("study_name", "storage"):
+        if getattr(section, key) is not None:
+            text = f"{NOT_APPLICABLE}: a study goes on from its own results"
+            notes.warn(("optimization", key), text)
     most = section.max_iterations
-    if most is not None and most < combinations:
+    limited = most is not None and most < combinations
+    if limited:
+        also = ", and the baseline" if baseline else ""
+        order = ", drawn at random: the first would hardly vary the first parameters"
         notes.warn(
             ("optimization", "max_iterations"),
-            f"{most}: all {combinations} combinations are measured, as the first {most} of them "
-            "would hardly vary the first parameters; write fewer values to measure less",
+            f"{most} of {combinations} combinations are measured{also}"
+            + (order if strategy == "grid" else ""),
         )
-    if section.seed is not None:
-        notes.warn(
-            ("optimization", "seed"),
-            f"{section.seed} draws the order of the measurements, as no sampler needs it",
-        )
-    for key in ("n_initial_random", "study_name", "storage"):
-        if getattr(section, key) is not None:
-            notes.warn(("optimization", key), f"{NOT_APPLICABLE}: there is no sampler")
+    limit = most + baseline if limited and most is not None else None
+    if strategy == "grid":
+        strategy = "random" if limited else "grid"
+    return Searching(strategy, section.seed or 0, first, budget=Budget(limit))
 
 
 def read_timeouts(section: OptimizationSection, notes: Notes) -> Timeouts:

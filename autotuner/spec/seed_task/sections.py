@@ -88,7 +88,7 @@ class OptimizationSection(Section):
     max_iterations: int | None = example(10, default=None, ge=1)
     timeout_per_iteration: Seconds | None = example(600, default=None)
     seed: int | None = example(0, default=None)
-    n_initial_random: Ignored = None
+    n_initial_random: int | None = example(5, default=None, ge=1)
     study_name: Ignored = None
     storage: Ignored = None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from autotuner.spec.judging import Judging
 from autotuner.spec.seed_task.deployment import read_launch, read_launcher
-from autotuner.spec.seed_task.goals import note_search, read_objective, read_timeouts
+from autotuner.spec.seed_task.goals import read_objective, read_search, read_timeouts
 from autotuner.spec.seed_task.limits import read_limits
 from autotuner.spec.seed_task.notes import Notes
 from autotuner.spec.seed_task.runtime import read_engine, read_model
@@ -102,7 +102,6 @@ class _TaskReader:
         description = self._text("description")
         if problems or engine is None or model is None or optimization is None or not workloads:
             raise problems.error()
-        note_search(optimization, combinations(axes), notes)
         objective = read_objective(optimization, workloads, task.get("deployment_mode"), notes)
         return StudySpec(
             name,
@@ -115,6 +114,7 @@ class _TaskReader:
             launch=launch,
             timeouts=read_timeouts(optimization, notes),
             baseline=self._baseline(axes),
+            searching=read_search(optimization, combinations(axes), notes, baseline=True),
             order_seed=optimization.seed or 0,
             output=Path.cwd() / "results" / name,
             description=description,

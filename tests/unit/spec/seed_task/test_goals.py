@@ -8,6 +8,7 @@ import pytest
 
 from autotuner.spec.experiment import Timeouts
 from autotuner.spec.objective import Constraint, Direction, Over, Penalty
+from autotuner.spec.searching import Budget, Searching
 
 if TYPE_CHECKING:
     from .conftest import TaskWriter
@@ -58,15 +59,46 @@ def test_throughput_is_not_divided_by_gpus_in_docker_mode_either(task: TaskWrite
     assert "divided by the GPUs" in task.warning("optimization.objective", **changes)
 
 
-def test_all_combinations_are_measured_and_counted(task: TaskWriter) -> None:
-    changes: dict[str, Any] = {
-        "parameters": {"tp-size": [1, 2], "schedule-policy": ["lpm", "fcfs", "random"]},
-        "optimization": {"strategy": "bayesian", "max_iterations": 4},
-    }
-    assert "6 combinations" in task.warning("optimization.strategy", **changes)
-    assert "all 6 combinations" in task.warning("optimization.max_iterations", **changes)
+SIX: dict[str, Any] = {"tp-size": [1, 2], "schedule-policy": ["lpm", "fcfs", "random"]}
+
+
+@pytest.mark.parametrize(
+    ("optimization", "searching"),
+    [
+        ({}, Searching()),
+        ({"strategy": "grid_search"}, Searching()),
+        ({"strategy": "grid_search", "max_iterations": 6}, Searching()),
+        ({"strategy": "random", "max_iterations": 6}, Searching("random")),
+        ({"strategy": "random", "seed": 3}, Searching("random", 3)),
+        ({"strategy": "bayesian"}, Searching("tpe")),
+        (
+            {"strategy": "bayesian", "max_iterations": 4, "n_initial_random": 2, "seed": 5},
+            Searching("tpe", 5, 2, budget=Budget(5)),
+        ),
+        # The first of a grid would hardly vary the first parameters.
+        ({"strategy": "grid_search", "max_iterations": 4}, Searching("random", budget=Budget(5))),
+    ],
+)
+def test_a_task_is_searched_as_it_says(
+    task: TaskWriter, optimization: dict[str, Any], searching: Searching
+) -> None:
+    assert task.load(parameters=SIX, optimization=optimization).searching == searching
+
+
+def test_combinations_that_are_left_out_are_counted_in_a_warning(task: TaskWriter) -> None:
+    changes = {"parameters": SIX, "optimization": {"strategy": "bayesian", "max_iterations": 4}}
+    warning = task.warning("optimization.max_iterations", **changes)
+    assert warning.endswith("4 of 6 combinations are measured, and the baseline")
+    changes = {"parameters": SIX, "optimization": {"max_iterations": 4}}
+    assert "drawn at random" in task.warning("optimization.max_iterations", **changes)
     enough = task.load(parameters={"tp-size": [1, 2]}, optimization={"max_iterations": 2})
     assert not [w for w in enough.warnings if "max_iterations" in w]
+
+
+def test_a_first_phase_is_of_a_model_alone(task: TaskWriter) -> None:
+    changes = {"optimization": {"strategy": "random", "n_initial_random": 2}}
+    assert task.load(**changes).searching.first is None
+    assert "without a model" in task.warning("optimization.n_initial_random", **changes)
 
 
 def test_the_time_limit_is_the_servers(task: TaskWriter) -> None:
@@ -114,6 +146,7 @@ def test_the_penalty_that_begins_at_nothing_is_told(task: TaskWriter) -> None:
         ({"optimization": {"max_iterations": 0}}, "optimization.max_iterations"),
         ({"optimization": {"timeout_per_iteration": "600"}}, "optimization.timeout_per_iteration"),
         ({"optimization": {"seed": True}}, "optimization.seed"),
+        ({"optimization": {"n_initial_random": 0}}, "optimization.n_initial_random"),
         ({"slo": {"latency": {"p98": {"threshold": 1}}}}, "slo.latency.p98"),
         ({"slo": {"ttft": {"threshold": -1}}}, "slo.ttft.threshold"),
         ({"slo": []}, "slo"),

@@ -12,6 +12,7 @@ from autotuner.errors import StudyFileError
 from autotuner.planning import plan
 from autotuner.spec.experiment import Timeouts
 from autotuner.spec.launching import DockerSettings
+from autotuner.spec.searching import Budget
 from autotuner.spec.seed_task.task_file import is_seed_task
 from autotuner.spec.source_lines import read_source
 from autotuner.spec.study import StudySpec
@@ -96,7 +97,8 @@ def test_every_field_reaches_the_study_or_a_warning(every_field: StudySpec) -> N
     assert spec.model.path == spec.model.tokenizer == "org/model-7b"
     assert spec.engine.environment == {"HF_TOKEN": "hf_not_to_be_seen"}
     assert spec.timeouts == Timeouts(start_s=900)
-    assert spec.order_seed == 7
+    assert (spec.order_seed, spec.searching.seed) == (7, 7)
+    assert (spec.searching.first, spec.searching.budget) == (5, Budget(6))
     assert (spec.launcher, spec.launch) == (
         "docker",
         DockerSettings("docker", "vllm/vllm-openai:v1"),
@@ -111,8 +113,8 @@ def test_every_field_reaches_the_study_or_a_warning(every_field: StudySpec) -> N
         *("model.namespace", "gpu_type"),
         *("clusterbasemodel_config", "clusterservingruntime_config", "storage", "slo"),
         *("optimization.strategy", "optimization.objective", "optimization.max_iterations"),
-        *("optimization.timeout_per_iteration", "optimization.n_initial_random"),
-        *("optimization.seed", "optimization.study_name", "optimization.storage"),
+        *("optimization.timeout_per_iteration", "optimization.seed"),
+        *("optimization.study_name", "optimization.storage"),
         *("benchmark.model_name", "benchmark.max_time_per_iteration"),
         *("benchmark.additional_params.temperature", "benchmark.additional_params.ignore_eos"),
     ):
