@@ -37,7 +37,7 @@ class Prior:
     """Of smooth deviations from the trends that all groups share."""
     group: float = 0.5
     """Of a group's level."""
-    own: float = 0.2
+    own: float = 0.3
     """Of smooth deviations of a group."""
     noise: float = 0.02
     """Of one measurement."""
@@ -46,9 +46,8 @@ class Prior:
 
 
 _PRIORS = tuple(
-    Prior(trend=trend, common=common, own=own, noise=noise, reach=reach)
-    for trend, common, reach in ((1.0, 0.3, 1.0), (0.5, 1.0, 2.0), (0.3, 3.0, 3.0))
-    for own in (0.05, 0.3)
+    Prior(trend=trend, common=common, noise=noise, reach=reach)
+    for trend, common, reach in ((1.0, 0.3, 1.0), (1.0, 1.0, 2.0), (0.3, 3.0, 3.0))
     for noise in (0.003, 0.02)
 )
 
@@ -77,7 +76,7 @@ class Regression:
         self._means = targets.mean(axis=0)
         self._targets = targets - self._means
         fits = (self._fit(prior) for prior in _PRIORS)
-        best = max(fits, key=_likelihood)
+        best = max(fits, key=_score_of)
         self._prior, self._inverse, self._weights = best.prior, best.inverse, best.weights
         self._scale_known, self._scale_new = best.scale_known, best.scale_new
 
@@ -103,33 +102,35 @@ class Regression:
         covariance += prior.noise * np.eye(len(self._rows))
         inverse = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
         weights = inverse @ self._targets
-        singly = weights / np.sqrt(np.diag(inverse))[:, None]
+        diagonal = np.diag(inverse)
+        singly = weights / np.sqrt(diagonal)[:, None]
+        score = _score((singly**2).sum(axis=0), len(weights), -float(np.log(diagonal).sum()))
         together = self._groupwise(inverse, weights)
-        # Log density of what is left out, as far as it depends on the prior.
-        surprise = 0.5 * (singly**2).sum() - 0.5 * len(weights[0]) * np.log(np.diag(inverse)).sum()
-        likelihood = -float(surprise)
         if together is not None:
-            likelihood -= float(np.abs(together).mean()) * len(weights)
+            score += together.score
         return _Fit(
             prior,
-            likelihood,
+            score,
             inverse,
             weights,
             _scale(singly),
-            _scale(singly if together is None else together),
+            _scale(singly if together is None else together.standardised),
         )
 
-    def _groupwise(self, inverse: Array, weights: Array) -> Array | None:
-        """Standardised errors of rows whose whole group is left out; None: there is but one."""
+    def _groupwise(self, inverse: Array, weights: Array) -> _LeftOut | None:
+        """How well each group is predicted by the others; None: there is but one."""
         names = sorted(set(self._groups))
         if len(names) < 2:
             return None
-        errors = []
+        errors, squares, volume = [], np.zeros(weights.shape[1]), 0.0
         for name in names:
             own = np.flatnonzero(self._groups == name)
             block = np.linalg.inv(inverse[np.ix_(own, own)])
             errors.append((block @ weights[own]) / np.sqrt(np.diag(block))[:, None])
-        return np.concatenate(errors)
+            # Jointly, since the rows of a group share an unknown level.
+            squares += (weights[own] * (block @ weights[own])).sum(axis=0)
+            volume += float(np.linalg.slogdet(block)[1])
+        return _LeftOut(np.concatenate(errors), _score(squares, len(weights), volume))
 
     def _covariance(
         self, left: Array, right: Array, same: Array, prior: Prior, unseen: float = 0.0
@@ -145,7 +146,8 @@ class Regression:
 @dataclass(frozen=True, slots=True)
 class _Fit:
     prior: Prior
-    likelihood: float
+    score: float
+    """The larger, the less surprising is what is left out."""
     inverse: Array
     """Of the rows' covariance."""
     weights: Array
@@ -153,8 +155,26 @@ class _Fit:
     scale_new: Array
 
 
-def _likelihood(fit: _Fit) -> float:
-    return fit.likelihood
+@dataclass(frozen=True, slots=True)
+class _LeftOut:
+    standardised: Array
+    """Errors of each row when its group is left out, over their standard deviation."""
+    score: float
+
+
+def _score(squares: Array, rows: int, volume: float) -> float:
+    """Log density of left-out rows, each target with the scale that suits it best.
+
+    Args:
+        squares: Sum over the rows of squared standardised errors, per target.
+        volume: Logarithm of the determinant of their covariance.
+    """
+    spread = np.maximum(squares / rows, 1e-12)
+    return float(-0.5 * rows * np.log(spread).sum() - 0.5 * len(squares) * volume)
+
+
+def _score_of(fit: _Fit) -> float:
+    return fit.score
 
 
 def _scale(standardised: Array) -> Array:
