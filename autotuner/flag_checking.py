@@ -19,7 +19,7 @@ from autotuner.planning import Plan
 from autotuner.progress import EnginesAsked, FlagsRefused, StudyEvent
 from autotuner.spec.server import Value
 from autotuner.spec.source_lines import Loc, dotted
-from autotuner.spec.study import StudySpec
+from autotuner.spec.study import StudySpec, UsedPreset
 
 __all__ = ["check_flags", "flag_uses"]
 
@@ -52,11 +52,8 @@ def check_flags(
     launcher = load_launcher(plan.spec.launcher)
     if not uses or not launcher.runs_programs:
         return
-    nodes = [
-        node
-        for node in executor.nodes()
-        if any(able_nodes(one.footprint, [node]) for one in plan.experiments)
-    ]
+    sizes = dict.fromkeys(experiment.footprint for experiment in plan.experiments)
+    nodes = [n for n in executor.nodes() if any(able_nodes(size, [n]) for size in sizes)]
     call = partial(look_at_flags, plan.experiments[0].server, uses)
     started = time.monotonic()
     told = False
@@ -122,13 +119,23 @@ def _refused(
 def _problem(spec: StudySpec, fault: FlagFault, engines: str) -> StudyProblem:
     place = _place(spec, fault.flag)
     line = None if spec.source is None else spec.source.line(place)
-    return StudyProblem(dotted(place), fault.value or "", f"{engines} {fault.words}", line)
+    words = f"{engines} {fault.words}"
+    if (preset := _preset(spec, fault.flag)) is not None:
+        words += f" (of preset {preset}: write `{fault.flag}: [...]` under `parameters` with "
+        words += "values of your own, or [null] to leave it out)"
+    return StudyProblem(dotted(place), fault.value or "", words, line)
+
+
+def _preset(spec: StudySpec, flag: str) -> UsedPreset | None:
+    return next((p for p in spec.presets if any(flag in a.parameters for a in p.axes)), None)
 
 
 def _place(spec: StudySpec, flag: str) -> Loc:
     """Where the flag stands in a study file."""
     if flag in spec.engine.flags:
         return ("engine", "flags", flag)
+    if _preset(spec, flag) is not None:
+        return ("preset",)
     for axis in spec.axes:
         if flag not in axis.parameters:
             continue

@@ -1,4 +1,4 @@
-"""List the engines, launchers and load generators that a study can name."""
+"""List the engines, launchers, load generators and presets that a study can name."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from rich.table import Table
 from autotuner.engines.registry import load_engine
 from autotuner.errors import PlanError
 from autotuner.spec.names import LAUNCHERS, LOAD_GENERATORS, engine_names
+from autotuner.spec.presets import preset_names, preset_versions
 
 __all__ = ["HELP", "NAME", "add_arguments", "execute"]
 
 NAME = "engines"
-HELP = "list engines, launchers and load generators"
+HELP = "list engines, launchers, load generators and presets"
 
 _LAUNCHERS = {
     "process": "A program that is installed on the nodes.",
@@ -41,7 +42,12 @@ def execute(arguments: argparse.Namespace) -> int:
         launchers.add_row(name, _LAUNCHERS[name])
     console.print(launchers)
     console.print(f"\nload generators: {', '.join(LOAD_GENERATORS)}")
+    console.print(f"presets: {', '.join(map(_newest, preset_names()))}", highlight=False)
     return 0
+
+
+def _newest(preset: str) -> str:
+    return f"{preset}@{preset_versions(preset)[-1]}"
 
 
 def _summary(name: str) -> str:

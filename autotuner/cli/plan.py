@@ -20,7 +20,8 @@ from autotuner.planning import PLACEHOLDERS, Plan
 from autotuner.spec.experiment import Experiment
 from autotuner.spec.launching import OmeSettings
 from autotuner.spec.server import Footprint, Value
-from autotuner.spec.study import StudySpec
+from autotuner.spec.study import StudySpec, UsedPreset
+from autotuner.spec.study_problems import flow_text
 
 __all__ = ["HELP", "NAME", "add_arguments", "execute"]
 
@@ -62,6 +63,8 @@ def print_plan(planned: Plan, console: Console) -> None:
     console.print(f"launcher: {escape(_launcher(spec))}")
     console.print(f"results: {spec.output}\n")
     print_warnings(planned, console)
+    for preset in spec.presets:
+        _print_preset(preset, console)
     for experiment in planned.experiments:
         _print_experiment(planned, experiment, console)
     for duplicate in planned.duplicates:
@@ -74,6 +77,21 @@ def print_plan(planned: Plan, console: Console) -> None:
             f"[yellow]excluded:[/] {_point(dropped.parameters)} ({escape(dropped.reason)})"
         )
     _print_totals(planned, console)
+
+
+def _print_preset(preset: UsedPreset, console: Console) -> None:
+    """What the study has of it: its values, what it was left without, and what to know of it."""
+    newest = ", the newest" if preset.newest else ""
+    console.print(f"[bold]preset {preset}[/]{newest}: {preset.goal}", highlight=False)
+    for axis in preset.axes:
+        tied = axis.parameters != (axis.name,)
+        values = [dict(p) if tied else p[axis.name] for p in axis.points]
+        console.print(f"   {escape(f'{axis.name}: {flow_text(values)}')}", highlight=False)
+    for name, reason in preset.left_out.items():
+        console.print(f"   [dim]without {escape(name)}: {escape(reason)}[/]", highlight=False)
+    for note in preset.notes:
+        console.print(f"   [yellow]note:[/] {escape(note)}", highlight=False)
+    console.print()
 
 
 def _print_experiment(planned: Plan, experiment: Experiment, console: Console) -> None:

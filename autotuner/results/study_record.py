@@ -86,6 +86,8 @@ class StudyRecord:
     description: str = ""
     order_seed: int | None = None
     """Of the random order of experiments and levels; None: they ran in plan order."""
+    presets: tuple[str, ...] = ()
+    """Those that the space was made of, each with its version."""
     search: SearchedSpace | None = None
     """None: everything is measured. Else ``experiments`` are, in the plan, all candidates; as read
     from a results folder those that were asked for."""
@@ -135,6 +137,7 @@ class StudyRecord:
             ),
             description=spec.description,
             order_seed=spec.order_seed,
+            presets=tuple(map(str, spec.presets)),
             search=_searched(spec, len(experiments), combinations),
         )
 

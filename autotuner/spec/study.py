@@ -28,6 +28,7 @@ __all__ = [
     "Resources",
     "StudySource",
     "StudySpec",
+    "UsedPreset",
 ]
 
 ENVIRONMENT_PREFIX = "env."
@@ -151,6 +152,26 @@ class Exclusion:
 
 
 @dataclass(frozen=True, slots=True)
+class UsedPreset:
+    """What a study took of a preset."""
+
+    name: str
+    """``ENGINE/GOAL``."""
+    version: int
+    goal: str
+    axes: tuple[Axis, ...]
+    left_out: Mapping[str, str]
+    """Parameter of the preset -> why it was not taken."""
+    notes: tuple[str, ...] = ()
+    """What to know before the winner is used."""
+    newest: bool = False
+    """Whether the study names no version, and so got the newest."""
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
 class Resources:
     """What each experiment reserves."""
 
@@ -192,6 +213,8 @@ class StudySpec:
     workloads: tuple[Workload, ...]
     judging: Judging
     exclusions: tuple[Exclusion, ...] = ()
+    """The file's own, then those of its presets."""
+    presets: tuple[UsedPreset, ...] = ()
     launcher: str = "process"
     launch: LaunchSettings | None = None
     """Settings of the launcher, the image filled in; None for one that needs none."""

@@ -39,6 +39,7 @@ from autotuner.spec.study_launching import (
 from autotuner.spec.study_numbers import whole_number
 from autotuner.spec.study_parameters import SearchSpace, read_parameters
 from autotuner.spec.study_paths import StudyPaths
+from autotuner.spec.study_presets import read_presets, with_presets
 from autotuner.spec.study_problems import Problems, unknown_name
 from autotuner.spec.study_schema import CpuSection, ResourcesSection, TimeoutsSection
 from autotuner.spec.study_search import read_search
@@ -58,6 +59,7 @@ _REQUIRED = {
 _OPTIONAL = (
     "description",
     *LAUNCHING_KEYS,
+    "preset",
     "parameters",
     "exclude",
     "search",
@@ -116,11 +118,14 @@ class _StudyReader:
         launcher = read_launcher(data, problems, self._overrides)
         choice = Choice(launcher, engine, model, resources, self._overrides.image)
         judging = read_judging(data, problems, workloads, resources.gpus)
-        space = self._space()
+        max_gpus = self._max_gpus()
+        presets = read_presets(data.get("preset"), problems, engine_name(problems))
+        space, rules, used = with_presets(self._space(), presets, resources, max_gpus)
         name = self._name()
         repeats = self._count("repeats", 1, 1, "1 measures each level once per server")
         optional: dict[str, Any] = {
-            "exclusions": read_exclusions(data.get("exclude"), problems, space),
+            "exclusions": (*read_exclusions(data.get("exclude"), problems, space), *rules),
+            "presets": used,
             "baseline": self._baseline(space),
             "order_seed": self._order_seed(),
             "launcher": launcher,
@@ -136,7 +141,7 @@ class _StudyReader:
             "timeouts": self._timeouts(),
             "max_attempts": self._count("max_attempts", 2, 1, "the first attempt counts"),
             "give_up_after": self._count("give_up_after", 3, 0, "0 never gives up"),
-            "max_gpus": self._max_gpus(),
+            "max_gpus": max_gpus,
             "output": self._output(name),
             "description": self._text("description"),
             "warnings": tuple(self._warnings),

@@ -19,7 +19,7 @@ from autotuner.planning import Plan, plan
 from autotuner.progress import EnginesAsked, FlagsRefused
 from autotuner.results.load import load_results
 from autotuner.spec.launching import DockerSettings, PodSettings
-from autotuner.spec.study import Axis, StudySpec
+from autotuner.spec.study import Axis, StudySpec, UsedPreset
 from autotuner.study import run
 
 SEQS = "max-num-seqs"
@@ -204,6 +204,17 @@ def test_the_place_of_a_flag_is_where_the_user_wrote_it(make_spec, flag: str, pl
     with pytest.raises(PlanError) as refused:
         checked(planned, Nodes({"a": look("1", fault)}))
     assert str(refused.value).startswith(f"{place}: ")
+
+
+def test_a_flag_of_a_preset_is_told_with_the_preset_and_how_to_do_without(make_spec) -> None:
+    axis = Axis("x", ({"x": 1},))
+    preset = UsedPreset("sim/goal", 2, "a goal", (axis,), {})
+    planned = plan(replace(make_spec(), axes=(axis,), presets=(preset,)))
+    with pytest.raises(PlanError) as refused:
+        checked(planned, Nodes({"a": look("1", FLAG)}))
+    assert str(refused.value).startswith("preset: vllm 1 has no flag --x")
+    assert "(of preset sim/goal@2: write `x: [...]` under `parameters`" in str(refused.value)
+    assert "[null] to leave it out" in str(refused.value)
 
 
 class TestStudy:

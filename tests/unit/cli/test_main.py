@@ -96,6 +96,31 @@ def test_plan_prints_ids_commands_exclusions_and_duplicates(
     assert "3 experiments, 3 levels; 1 excluded, 0 duplicates" in text
 
 
+def test_plan_prints_what_came_of_each_preset_as_the_documentation_shows(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["plan", str(EXAMPLES / "preset.yaml")]) == 0
+    text = capsys.readouterr().out
+    document = (EXAMPLES.parent / "docs" / "presets.md").read_text()
+    (shown,) = (part for part in document.split("```") if part.startswith("\npreset vllm/"))
+    assert shown in f"\n{text}"
+    assert "#9 " in text  # 2 x 4 x 2 and the baseline
+
+
+def test_plan_says_that_a_preset_is_the_newest_and_what_to_know_of_it(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = STUDY.replace("{name: sim}", "{name: vllm}").replace("{gpus: 0}", "{gpus_per_node: 2}")
+    rule = "exclude:\n  - when: {max-num-seqs: 8, enable-prefix-caching: false}\n"
+    text = text.replace(rule + "    reason: not of interest\n", "")
+    study.write_text(text.replace("parameters:", "preset: vllm/throughput\nparameters:"))
+    assert main(["plan", str(study)]) == 0
+    said = capsys.readouterr().out
+    assert "preset vllm/throughput@1, the newest: " in said
+    assert "layout: [{tensor-parallel-size: 1}, {tensor-parallel-size: 2}]" in said
+    assert "note: fp8 rounds the KV cache" in said
+
+
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_example_can_be_planned(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", str(example)]) == 0
@@ -111,6 +136,7 @@ def test_engines_lists_engines_launchers_and_load_generators(
     assert all(name in text for name in names)
     assert "A container on the node of the attempt." in text
     assert "genai-bench" in text
+    assert "presets: sglang/latency@" in text
 
 
 OME_STUDY = f"""{STUDY}

@@ -26,7 +26,7 @@ from autotuner.spec.objective import (
     WeightedLevel,
 )
 from autotuner.spec.server import Footprint, Model, ServerConfig
-from autotuner.spec.study import Axis, EngineConfig, StudySpec
+from autotuner.spec.study import Axis, EngineConfig, StudySpec, UsedPreset
 
 
 @pytest.mark.parametrize(
@@ -114,6 +114,7 @@ def test_the_record_of_a_planned_study_holds_every_expected_level(
         workloads=experiments[0].workloads,
         judging=study.judging,
         order_seed=7,
+        presets=(UsedPreset("sim/goal", 3, "a goal", (), {}),),
     )
     made = StudyRecord.of(
         spec,
@@ -128,7 +129,8 @@ def test_the_record_of_a_planned_study_holds_every_expected_level(
         replace(e, launch_command="", parts={}, footprint=None) for e in made.experiments
     )
     assert made.order_seed == 7
-    assert replace(made, experiments=unlaunched, order_seed=None) == study
+    assert made.presets == ("sim/goal@3",)
+    assert replace(made, experiments=unlaunched, order_seed=None, presets=()) == study
     assert [len(e.levels) for e in made.experiments] == [2, 2, 2]
 
 

@@ -37,6 +37,7 @@ OPTIONAL = [
     "docker",
     "kubernetes",
     "ome",
+    "preset",
     "parameters",
     "exclude",
     "search",
