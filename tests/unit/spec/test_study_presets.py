@@ -148,6 +148,11 @@ def test_a_rule_follows_the_studys_own_values_and_spelling(study: StudyWriter) -
         study.load(preset="preset: vllm/first", parameters=parameters, baseline="baseline: false")
     )
     assert {e.parameters["max_num_seqs"] for e in planned.experiments} == {4}
+    other = "parameters: {max_num_batched_tokens: [4], kv-cache-dtype: [auto]}"
+    planned = plan(
+        study.load(preset="preset: vllm/first", parameters=other, baseline="baseline: false")
+    )
+    assert {e.parameters["max-num-seqs"] for e in planned.experiments} == {4}
     with pytest.raises(PlanError, match="too few tokens"):
         plan(study.load(preset="preset: vllm/first", parameters="parameters: {max_num_seqs: [64]}"))
 
