@@ -15,8 +15,11 @@ from rich.markup import escape
 
 from autotuner.cli import doctor
 from autotuner.cli.display import output_console
+from autotuner.cli.plan_cost import print_cost, print_space
 from autotuner.cli.study_file import add_launcher_arguments, plan_of
+from autotuner.costing import expected_cost
 from autotuner.planning import PLACEHOLDERS, Plan
+from autotuner.searched import strategy_of
 from autotuner.spec.experiment import Experiment
 from autotuner.spec.launching import OmeSettings
 from autotuner.spec.server import Footprint, Value
@@ -26,7 +29,10 @@ from autotuner.spec.study_problems import flow_text
 __all__ = ["HELP", "NAME", "add_arguments", "execute"]
 
 NAME = "plan"
-HELP = "show what a study would measure, with every command"
+HELP = "show what a study would measure, with every command, and what it would cost"
+
+_MOST_CANDIDATES = 20
+"""Of a search, so many are shown unless all are asked for."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,21 +44,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="then check this machine, or the nodes of a cluster, for what the study needs",
     )
     parser.add_argument(
+        "--gpus",
+        type=_at_least_one,
+        metavar="N",
+        help="how long it would take on so many GPUs; default: the study's max_gpus",
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="every candidate of a search, not only the first ones"
+    )
+    parser.add_argument(
         "--address", help="with --check: Ray cluster, e.g. auto; default: RAY_ADDRESS"
     )
 
 
 def execute(arguments: argparse.Namespace) -> int:
     planned = plan_of(arguments.file, arguments.launcher, arguments.image)
-    print_plan(planned, Console(soft_wrap=True))
+    console = Console(soft_wrap=True)
+    print_plan(planned, console, gpus=arguments.gpus, whole=arguments.all)
     if not (arguments.check or arguments.address):
         return 0
     print()
     return doctor.check(planned, arguments.address, output_console())
 
 
-def print_plan(planned: Plan, console: Console) -> None:
-    """Experiments with ids, commands, GPUs and durations; then what is left out and why."""
+def print_plan(
+    planned: Plan, console: Console, *, gpus: int | None = None, whole: bool = False
+) -> None:
+    """Experiments with ids, commands, GPUs and durations; what is left out and why; the cost.
+
+    Args:
+        gpus: To tell the time on so many.
+        whole: Also of a search with many candidates every one.
+
+    Raises:
+        PlanError: the strategy cannot do what the study asks of it.
+    """
     spec = planned.spec
     console.print(f"[bold]study {escape(spec.name)}[/]  id {planned.study_id}")
     if planned.simulated:
@@ -65,8 +91,12 @@ def print_plan(planned: Plan, console: Console) -> None:
     print_warnings(planned, console)
     for preset in spec.presets:
         _print_preset(preset, console)
-    for experiment in planned.experiments:
+    few = whole or planned.spec.searching.measures_everything
+    shown = len(planned.experiments) if few else _MOST_CANDIDATES
+    for experiment in planned.experiments[:shown]:
         _print_experiment(planned, experiment, console)
+    if shown < len(planned.experiments):
+        console.print(f"and {len(planned.experiments) - shown:,} more candidates (--all)\n")
     for duplicate in planned.duplicates:
         console.print(
             f"[yellow]same server as #{duplicate.same_as.index + 1}, measured once:[/] "
@@ -76,7 +106,11 @@ def print_plan(planned: Plan, console: Console) -> None:
         console.print(
             f"[yellow]excluded:[/] {_point(dropped.parameters)} ({escape(dropped.reason)})"
         )
-    _print_totals(planned, console)
+    if planned.excluded > len(planned.dropped):
+        console.print(f"and {planned.excluded - len(planned.dropped):,} more excluded")
+    cost = expected_cost(planned, strategy_of(planned), gpus)
+    _print_totals(planned, cost.parts[0].servers, console)
+    print_cost(cost, planned, console)
 
 
 def _print_preset(preset: UsedPreset, console: Console) -> None:
@@ -144,21 +178,14 @@ def _gpus(footprint: Footprint) -> str:
     return f"{footprint.gpus} GPUs{where}{quota}"
 
 
-def _print_totals(planned: Plan, console: Console) -> None:
-    seconds = sum(planned.estimated_s(experiment) for experiment in planned.experiments)
-    gpu_hours = sum(
-        planned.estimated_s(experiment) * experiment.footprint.gpus / 3600
-        for experiment in planned.experiments
-    )
+def _print_totals(planned: Plan, measured: int, console: Console) -> None:
+    what = "experiments" if planned.spec.searching.measures_everything else "candidates"
     console.print(
-        f"\n{len(planned.experiments):,} experiments, {planned.levels:,} levels; "
+        f"\n{len(planned.experiments):,} {what}, {planned.levels:,} levels; "
         f"{planned.excluded:,} excluded, {len(planned.duplicates):,} duplicates"
     )
-    console.print(
-        f"about {_minutes(seconds)} one after the other, {gpu_hours:.1f} GPU-hours "
-        "(every level at its time limit, and 60 s to start a server)"
-    )
-    console.print(escape(_repeats(planned)))
+    print_space(planned, console)
+    console.print(escape(_repeats(planned, measured)))
     for workload in planned.spec.workloads:
         limit = f"{workload.stop.seconds:g} s"
         if workload.stop.requests is not None:
@@ -176,15 +203,17 @@ def print_warnings(planned: Plan, console: Console) -> None:
         console.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
 
 
-def _repeats(planned: Plan) -> str:
+def _repeats(planned: Plan, measured: int) -> str:
     spec = planned.spec
     servers = spec.judging.finalist_servers
     order = (
         "in plan order" if spec.order_seed is None else f"in random order, seed {spec.order_seed}"
     )
+    if not spec.searching.measures_everything:
+        order = f"in the order in which {spec.searching.strategy} asks"
     again = "no finalist is measured again"
     if servers > 1 and spec.judging.max_repeats != 0:
-        most = spec.judging.most_repeats(len(planned.experiments))
+        most = spec.judging.most_repeats(measured)
         effect = f"{100 * spec.judging.minimal_effect:g} %"
         again = (
             f"then finalists on fresh servers, up to {servers} each and {most} in all, until it is "
@@ -197,6 +226,13 @@ def _repeats(planned: Plan) -> str:
 def _point(parameters: dict[str, Value] | object) -> str:
     pairs = parameters.items() if isinstance(parameters, dict) else ()
     return escape(" ".join(f"{name}={value}" for name, value in pairs))
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def _minutes(seconds: float) -> str:

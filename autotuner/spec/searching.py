@@ -66,9 +66,13 @@ class Searching:
 
     @property
     def measures_everything(self) -> bool:
-        """Whether there is nothing to decide: every level of every experiment is measured."""
+        """Whether there is nothing to decide: every level of every experiment is measured.
+
+        With an estimator there is: what it shows not to fit is not.
+        """
         return (
             self.strategy == "grid"
+            and self.estimator is None
             and self.levels is LevelChoice.ALL
             and self.budget == Budget()
             and self.stop_when == StopWhen()

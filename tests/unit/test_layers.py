@@ -45,6 +45,7 @@ LAYERS = (
         "search_past",
         "asking",
         "search_run",
+        "costing",
         "driver",
         "study",
     ),
@@ -78,6 +79,7 @@ ONE_ROOM = {
     "search_past",
     "asking",
     "search_run",
+    "costing",
 }
 
 RAY_MODULES = {

@@ -84,7 +84,7 @@ def test_an_estimator_that_is_a_folder_starts_at_the_study_file(study: StudyWrit
     [
         ("{seed: 3}", True),
         ("{max_candidates: 3}", True),
-        ("{estimator: roofline}", True),
+        ("{estimator: roofline}", False),
         ("{max_experiments: 3}", False),
         ("{max_wall_time: 1h}", False),
         ("{stop_when: {no_improvement: 3}}", False),
