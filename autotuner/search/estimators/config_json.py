@@ -13,6 +13,11 @@ __all__ = ["read_architecture"]
 
 _ATTENTION = re.compile(r"(?:attn|attention)(?!.*norm)")
 """Modules of the attention by their name, its norms not among them."""
+_LENGTHS = (
+    *("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "model_max_length"),
+    *("max_sequence_length", "max_seq_length", "seq_len"),
+)
+"""Keys by which models say how long a request may be."""
 _MIXED = ("hybrid_override_pattern", "block_configs", "layers_block_type")
 """Keys of models whose layers have nothing in common that could be counted."""
 _KNOWN = frozenset(
@@ -78,7 +83,7 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
         windowed_layers=windowed,
         weights=number_format,
         narrow_attention=narrow,
-        longest_context=_size(text, "max_position_embeddings", "n_positions", default=0),
+        longest_context=_longest(text),
         tied_embeddings=bool(text.get("tie_word_embeddings", False)),
         gated=kind not in _TWO_MATRICES,
         known=kind in _KNOWN,
@@ -124,6 +129,17 @@ def _dense_layers(text: Mapping[str, Any], layers: int) -> int:
     only = len(listed) if isinstance(listed, list) else 0
     with_experts = math.ceil((layers - first - only) / max(1, every))
     return layers - with_experts
+
+
+def _longest(text: Mapping[str, Any]) -> int:
+    """The least of what the keys say; 0: they say nothing."""
+    found = [_size(text, name, default=0) for name in _LENGTHS]
+    scaling = text.get("rope_scaling") or text.get("rope_parameters")
+    scaling = scaling if isinstance(scaling, Mapping) else {}
+    if "longrope" in (scaling.get("rope_type"), scaling.get("type")):
+        # Servers keep to the length without scaling, unless they are asked for more.
+        found.append(_size({**text, **scaling}, "original_max_position_embeddings", default=0))
+    return min((length for length in found if length > 0), default=0)
 
 
 def _latent(text: Mapping[str, Any]) -> Latent | None:

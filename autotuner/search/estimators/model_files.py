@@ -15,6 +15,7 @@ from autotuner.search.estimators.config_json import read_architecture
 __all__ = ["architecture_of", "folder_of"]
 
 _CONFIG, _MODELOPT = "config.json", "hf_quant_config.json"
+_TOKENIZER = "tokenizer_config.json"
 _INDEX, _WHOLE = "model.safetensors.index.json", "model.safetensors"
 
 
@@ -64,10 +65,24 @@ def _read(path: Path) -> Architecture:
     if "quantization_config" not in config and (path.parent / _MODELOPT).is_file():
         config["quantization_config"] = _modelopt(_json_object(path.parent / _MODELOPT))
     try:
-        return replace(read_architecture(config), stored_bytes=_stored_bytes(path.parent))
+        model = read_architecture(config)
+        return replace(
+            model,
+            stored_bytes=_stored_bytes(path.parent),
+            longest_context=_longest_context(model.longest_context, path.parent),
+        )
     except (ArchitectureError, ArithmeticError) as error:
         kind = config.get("model_type", "unknown type")
         raise ArchitectureError(f"{path} ({kind}) does not say its sizes: {error}") from error
+
+
+def _longest_context(of_the_model: int, folder: Path) -> int:
+    """Servers take the tokenizer's word for it where that is less."""
+    path = folder / _TOKENIZER
+    said = _json_object(path).get("model_max_length") if path.is_file() else None
+    if isinstance(said, int | float) and 0 < said < of_the_model:
+        return int(said)
+    return of_the_model
 
 
 def _stored_bytes(folder: Path) -> float:

@@ -80,3 +80,12 @@ def test_a_missing_size_is_named(missing):
     config = {name: value for name, value in LLAMA_70B.items() if name != missing}
     with pytest.raises(ArchitectureError, match=missing):
         read_architecture(config)
+
+
+def test_the_longest_request_is_the_least_that_any_key_allows():
+    assert read_architecture(LLAMA_70B).longest_context == 131072
+    assert read_architecture(LLAMA_70B | {"model_max_length": 8192}).longest_context == 8192
+    scaled = {"rope_scaling": {"rope_type": "longrope"}, "original_max_position_embeddings": 4096}
+    assert read_architecture(LLAMA_70B | scaled).longest_context == 4096
+    silent = {name: v for name, v in LLAMA_70B.items() if name != "max_position_embeddings"}
+    assert read_architecture(silent).longest_context == 0

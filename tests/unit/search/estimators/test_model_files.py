@@ -77,3 +77,10 @@ def test_the_size_of_the_weights_on_disk_is_known_where_they_are(tmp_path, write
     index = {"metadata": {"total_size": 141e9}, "weight_map": {}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     assert architecture_of(str(folder)).stored_bytes == 141e9
+
+
+@pytest.mark.parametrize(("said", "longest"), [(8192, 8192), (1e30, 131072), ("x", 131072)])
+def test_the_tokenizers_word_counts_where_it_is_less(tmp_path, write_model, said, longest):
+    folder = write_model(tmp_path, LLAMA_70B)
+    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": said}))
+    assert architecture_of(str(folder)).longest_context == longest
