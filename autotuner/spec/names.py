@@ -12,6 +12,7 @@ __all__ = [
     "ENGINES",
     "ENGINE_ENTRY_POINTS",
     "ESTIMATORS",
+    "ESTIMATORS_TOGETHER",
     "ESTIMATOR_ENTRY_POINTS",
     "LAUNCHERS",
     "LOAD_GENERATORS",
@@ -22,6 +23,7 @@ __all__ = [
     "added_estimators",
     "added_strategies",
     "engine_names",
+    "estimator_names",
     "strategy_names",
 ]
 
@@ -31,6 +33,8 @@ ENGINE_ENTRY_POINTS = "autotuner.engines"
 LAUNCHERS = ("process", "docker", "kubernetes", "ome")
 LOAD_GENERATORS = ("genai-bench", "closed-loop", "ome-benchmarkjob")
 ESTIMATORS = ("roofline", "aiconfigurator")
+ESTIMATORS_TOGETHER = "+"
+"""Between the names of estimators that are to be combined."""
 ESTIMATOR_ENTRY_POINTS = "autotuner.estimators"
 """Entry points ``name = "package.module:Class"`` of this group become estimators."""
 STRATEGIES = ("grid", "random", "sobol", "tpe", "nsga2", "adaptive")
@@ -53,6 +57,11 @@ def engine_names() -> tuple[str, ...]:
 def added_estimators() -> dict[str, str]:
     """Estimators of other packages: name -> ``module:Class``. None can take over one of ours."""
     return _added(ESTIMATOR_ENTRY_POINTS, ESTIMATORS)
+
+
+def estimator_names() -> tuple[str, ...]:
+    """All estimators on this machine, ours first."""
+    return (*ESTIMATORS, *added_estimators())
 
 
 def added_strategies() -> dict[str, str]:

@@ -8,7 +8,12 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, Field
 
 from autotuner.spec.durations import seconds_of
-from autotuner.spec.names import STRATEGY_ALIASES, strategy_names
+from autotuner.spec.names import (
+    ESTIMATORS_TOGETHER,
+    STRATEGY_ALIASES,
+    estimator_names,
+    strategy_names,
+)
 from autotuner.spec.objective import Objective, Over
 from autotuner.spec.output_address import is_address
 from autotuner.spec.searching import Budget, LevelChoice, Searching, StopWhen
@@ -194,7 +199,7 @@ def read_search(
         seed if section.seed is None else section.seed,
         section.first,
         levels,
-        _estimator(section.estimator, paths),
+        _estimator(section.estimator, paths, problems),
         Budget(
             section.max_experiments,
             section.max_gpu_hours,
@@ -211,8 +216,26 @@ def _fault_of_name(name: str) -> str | None:
     return None if name in known else unknown_name(name, known, "strategy")
 
 
-def _estimator(text: str | None, paths: StudyPaths) -> str | None:
-    """A name as it is, a folder of earlier results made absolute."""
-    if text is None or is_address(text):
+def _estimator(text: str | None, paths: StudyPaths, problems: Problems) -> str | None:
+    """Names as they are, folders of earlier results made absolute, with ``+`` between several."""
+    if text is None:
+        return None
+    loc = (*_LOC, "estimator")
+    whole = paths.path_or_hub_id(text, loc)
+    if whole != text:
+        return whole  # a folder, though its name may have a `+`
+    parts = [part.strip() for part in text.split(ESTIMATORS_TOGETHER)]
+    return f" {ESTIMATORS_TOGETHER} ".join(_one_estimator(one, paths, problems) for one in parts)
+
+
+def _one_estimator(text: str, paths: StudyPaths, problems: Problems) -> str:
+    loc = (*_LOC, "estimator")
+    if is_address(text):
         return text
-    return paths.path_or_hub_id(text, (*_LOC, "estimator"))
+    if "/" in text:
+        return paths.absolute(text, loc)
+    found = paths.path_or_hub_id(text, loc)
+    known = estimator_names()
+    if found == text and text not in known:
+        problems.add(loc, f"{unknown_name(text, known, 'estimator')}, or a folder of results")
+    return found

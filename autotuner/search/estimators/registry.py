@@ -8,7 +8,8 @@ from pathlib import Path
 
 from autotuner.errors import PlanError
 from autotuner.search.estimators.base import Estimator
-from autotuner.spec.names import added_estimators
+from autotuner.spec.names import ESTIMATORS_TOGETHER, added_estimators
+from autotuner.spec.output_address import is_address
 
 __all__ = ["load_estimator"]
 
@@ -16,7 +17,6 @@ _BUILT_IN = {
     "roofline": "autotuner.search.estimators.roofline:Roofline",
     "aiconfigurator": "autotuner.search.estimators.aiconfigurator:AiConfigurator",
 }
-_TOGETHER = "+"
 
 
 def load_estimator(name: str) -> Estimator:
@@ -34,19 +34,21 @@ def load_estimator(name: str) -> Estimator:
         from autotuner.search.estimators.earlier_studies import read_earlier_results
 
         return read_earlier_results(name)
-    if _TOGETHER in name:
+    if ESTIMATORS_TOGETHER in name:
         from autotuner.search.estimators.combining import Combined
 
-        return Combined([load_estimator(part.strip()) for part in name.split(_TOGETHER)])
+        return Combined([load_estimator(part.strip()) for part in name.split(ESTIMATORS_TOGETHER)])
     return _by_name(name)
 
 
 def _is_place(name: str) -> bool:
-    """Whether it is an address or a folder; a folder wins over a name with a ``+``."""
-    if "://" in name:
-        return True
+    """Whether it is an address or a folder; these win over names with a ``+`` between them."""
     path = Path(name)
-    return path.is_dir() or (_TOGETHER not in name and len(path.parts) > 1)
+    return (
+        is_address(name)
+        or path.is_dir()
+        or (ESTIMATORS_TOGETHER not in name and len(path.parts) > 1)
+    )
 
 
 def _by_name(name: str) -> Estimator:

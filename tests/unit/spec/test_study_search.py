@@ -77,6 +77,10 @@ def test_an_estimator_that_is_a_folder_starts_at_the_study_file(study: StudyWrit
         study.folder.parent / "earlier"
     )
     assert searching(study, "{estimator: s3://bucket/earlier}").estimator == "s3://bucket/earlier"
+    several = searching(study, "{estimator: roofline+results/old + s3://bucket/earlier}").estimator
+    assert several == f"roofline + {study.folder}/results/old + s3://bucket/earlier"
+    (study.folder / "a+b").mkdir()
+    assert searching(study, "{estimator: a+b}").estimator == f"{study.folder}/a+b"
 
 
 @pytest.mark.parametrize(
@@ -125,6 +129,8 @@ def test_a_grid_without_limits_measures_everything(
             "above 0 and below 1",
         ),
         ("{options: [1]}", "search.options", "mapping"),
+        ("{estimator: rofline}", "search.estimator", "did you mean `roofline`?"),
+        ("{estimator: roofline + mine}", "search.estimator", "or a folder of results"),
     ],
 )
 def test_a_wrong_value_is_explained(study: StudyWriter, text: str, key: str, words: str) -> None:

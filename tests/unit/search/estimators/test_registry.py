@@ -46,6 +46,13 @@ def test_what_looks_like_a_folder_is_read_as_earlier_results(tmp_path):
         registry.load_estimator(str(tmp_path))
 
 
+def test_a_folder_among_several_is_read_too(tmp_path):
+    with pytest.raises(OutputError, match="old-study"):
+        registry.load_estimator(f"roofline + {tmp_path / 'old-study'}")
+    with pytest.raises(OutputError, match="old-study"):
+        registry.load_estimator(f"{tmp_path / 'old-study'} + roofline")
+
+
 def test_several_estimators_are_combined():
     assert isinstance(registry.load_estimator("roofline + roofline"), Combined)
     with pytest.raises(PlanError, match="'zzzz'"):
