@@ -17,6 +17,7 @@ from autotuner.execution.base import AttemptLost, Executor, ExecutorEvent, Node,
 from autotuner.failure_policy import FailurePolicy
 from autotuner.idle_watch import IdleWatch
 from autotuner.in_flight import InFlight
+from autotuner.load_starts import LoadStarts
 from autotuner.node.events import (
     AttemptEnded,
     AttemptOrder,
@@ -112,6 +113,7 @@ class StudyDriver:
         """Of experiments that are measured again."""
         self._level_plans: dict[str, LevelPlan] = {}
         """Experiment id -> which of its levels are run; all, where there is none."""
+        self._load_starts = LoadStarts(plan.spec.judging)
         self._stopped: str | None = None
 
     def run(self) -> None:
@@ -207,9 +209,14 @@ class StudyDriver:
         attempt = Attempt(self._plan.study_id, experiment, number, purpose, self._token)
         spec = self._plan.spec
         order = AttemptOrder(attempt, spec.bench, spec.timeouts, spec.order_seed)
-        order = order.with_plan(self._level_plans.get(experiment.id), spec.judging)
+        order = order.with_plan(self._level_plan(experiment, purpose), spec.judging)
         self._running.submit(order, slot)
         self._emit(AttemptStarted(attempt, slot.node.host, order.known_levels))
+
+    def _level_plan(self, experiment: Experiment, purpose: Purpose) -> LevelPlan | None:
+        plan = self._level_plans.get(experiment.id)
+        search = self._load_starts.plan_of(experiment) if purpose is Purpose.SEARCH else None
+        return search or plan
 
     def _handle(self, attempt_id: str, event: ExecutorEvent) -> None:
         if attempt_id in self._quarantined and isinstance(event, SlotCleared):
@@ -232,6 +239,7 @@ class StudyDriver:
                 result = with_goodput(result, self._plan.spec.judging, gpus)
                 self._store.write_level(running.attempt, result)
                 running.has_measured |= result.status is LevelStatus.OK
+                self._load_starts.level(running.attempt, result)
                 if self._search is not None:
                     self._search.level(running, result)
                 self._emit(LevelFinished(running.attempt, result))
@@ -262,6 +270,7 @@ class StudyDriver:
             self._plan, self._store, attempt, outcome, facts=facts, logs=ended.logs
         )
         self._dispatcher.ended(running, now, completed=isinstance(outcome, Completed))
+        self._load_starts.end(attempt, outcome)
         nodes = self._dispatcher.nodes(now)
         retry = self._why_ending is None and self._policy.may_retry(
             attempt.experiment, outcome, nodes

@@ -49,11 +49,16 @@ class LiveScore:
         rows = self._rows.pop(attempt.id, {})
         if not isinstance(outcome, Completed):
             return
-        for repeat in sorted({level.repeat for level in rows}):
-            own = {level: row for level, row in rows.items() if level.repeat == repeat}
+        expected = _expected(attempt.experiment)
+        # Where a load was found, only the levels in doubt have repeats: all are one measurement.
+        repeats: list[int | None] = [None]
+        if not expected.found:
+            repeats = [*sorted({level.repeat for level in rows})]
+        for repeat in repeats:
+            own = {level: row for level, row in rows.items() if repeat in (None, level.repeat)}
             one = {level.of_all_repeats: row for level, row in own.items()}
             measured = Measured(outcome="completed", failure="", levels=one, attempts=(one,))
-            score, _ = score_experiment(_expected(attempt.experiment), measured, self._judging)
+            score, _ = score_experiment(expected, measured, self._judging)
             if score.feasible and score.effective is not None:
                 self._add(attempt.experiment.id, (score.effective,))
 
@@ -73,4 +78,7 @@ class LiveScore:
 
 def _expected(experiment: Experiment) -> ExpectedExperiment:
     levels = tuple(dict.fromkeys(level.of_all_repeats for level in experiment.levels))
-    return ExpectedExperiment(experiment.id, experiment.label, experiment.parameters, levels)
+    found = tuple(workload.name for workload in experiment.workloads if workload.find is not None)
+    return ExpectedExperiment(
+        experiment.id, experiment.label, experiment.parameters, levels, found=found
+    )

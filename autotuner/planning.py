@@ -87,7 +87,8 @@ class Plan:
 
     @property
     def levels(self) -> int:
-        return sum(len(experiment.levels) for experiment in self.experiments)
+        """Of all experiments together; where a load is to be found, about so many."""
+        return sum(experiment.expected_levels for experiment in self.experiments)
 
     @property
     def baseline(self) -> Experiment | None:
@@ -156,7 +157,7 @@ class Plan:
         for each workload but the first.
         """
         workloads = experiment.workloads
-        load_s = sum(w.stop.seconds * len(w.levels) for w in workloads)
+        load_s = sum(w.stop.seconds * w.expected_levels for w in workloads)
         bench_s = _ASSUMED_BENCH_S + _ASSUMED_FURTHER_BENCH_S * (len(workloads) - 1)
         return ASSUMED_START_S + bench_s + load_s
 

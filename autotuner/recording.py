@@ -27,6 +27,8 @@ def record_attempt(
 ) -> dict[str, object]:
     """Write the logs, a row for each level that has none, and last the row of the attempt.
 
+    Of a workload whose load is to be found, levels that were not loaded have no row.
+
     Returns that row.
 
     Raises:
@@ -34,7 +36,7 @@ def record_attempt(
     """
     facts = {"simulated": plan.simulated, **facts}
     store.write_logs(attempt, logs or {})
-    for level in attempt.experiment.levels:
+    for level in attempt.experiment.owed:
         if not store.has_level(attempt, level):
             reason, simulated = _why_not_measured(outcome), bool(facts["simulated"])
             store.write_level(attempt, not_measured(level, attempt, reason, simulated=simulated))

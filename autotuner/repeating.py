@@ -14,8 +14,10 @@ from autotuner.results.confidence.repeats import next_repeats
 from autotuner.results.counting import level_of
 from autotuner.results.levels import LevelStatus
 from autotuner.results.load import StudyResults, load_results
+from autotuner.results.server_values import found_loads
 from autotuner.results.store import ResultStore
-from autotuner.search.level_plans import AllLevels
+from autotuner.search.find_load import find_loads
+from autotuner.search.level_plans import AllLevels, LevelPlan
 from autotuner.spec.experiment import Experiment, Purpose
 from autotuner.spec.workload import Level
 
@@ -34,8 +36,8 @@ class Round:
     """One sentence for the user."""
     host: str | None = None
     """Where to measure, if there is room; None: anywhere."""
-    levels: Mapping[str, AllLevels] = field(default_factory=dict)
-    """Experiment id -> those levels that its search has measured."""
+    levels: Mapping[str, LevelPlan] = field(default_factory=dict)
+    """Experiment id -> those levels that its search has measured, or how its load is found."""
 
 
 class Repeats:
@@ -67,7 +69,7 @@ class Repeats:
         if finalists := self._finalists(results, max(1, slots)):
             labels = {experiment.id: experiment.label for experiment in self._plan.experiments}
             why = results.ranking().verdict.sentence(labels)
-            levels = self._measured_levels(results, finalists)
+            levels = self._level_plans(results, finalists)
             return Round(finalists, Purpose.CONFIRM, why, levels=levels)
         self._last_round_given = True
         return self._drift_check(results)
@@ -89,19 +91,30 @@ class Repeats:
         )
         return tuple(self._experiments[id_] for id_ in wanted)
 
-    @staticmethod
-    def _measured_levels(
-        results: StudyResults, experiments: Sequence[Experiment]
-    ) -> dict[str, AllLevels]:
-        """What was not worth its time on one server is not on another."""
+    def _level_plans(
+        self, results: StudyResults, experiments: Sequence[Experiment]
+    ) -> dict[str, LevelPlan]:
+        """What was not worth its time on one server is not on another.
+
+        A load is looked for on each, from where it was found.
+        """
         rows = results.levels[results.levels["status"] != LevelStatus.SKIPPED.value]
-        found: dict[str, set[Level]] = {experiment.id: set() for experiment in experiments}
-        for row in rows[rows["experiment_id"].isin(found)].to_dict("records"):
-            found[row["experiment_id"]].add(level_of({str(k): v for k, v in row.items()}))
-        return {
-            e.id: AllLevels(tuple(v for v in e.levels if v in found[e.id]), _SKIPPED_BEFORE)
-            for e in experiments
-        }
+        measured: dict[str, set[Level]] = {experiment.id: set() for experiment in experiments}
+        for row in rows[rows["experiment_id"].isin(measured)].to_dict("records"):
+            measured[row["experiment_id"]].add(level_of({str(k): v for k, v in row.items()}))
+        plans: dict[str, LevelPlan] = {}
+        for experiment in experiments:
+            levels = tuple(v for v in experiment.levels if v in measured[experiment.id])
+            search = self._load_search(results, experiment)
+            plans[experiment.id] = search or AllLevels(levels, _SKIPPED_BEFORE)
+        return plans
+
+    def _load_search(self, results: StudyResults, experiment: Experiment) -> LevelPlan | None:
+        judging = self._plan.spec.judging
+        (expected,) = (e for e in results.study.experiments if e.id == experiment.id)
+        loads = found_loads(expected, results.measured[experiment.id].levels, judging)
+        starts = {name: f.largest for name, f in loads.items() if f.largest is not None}
+        return find_loads(experiment.workloads, judging, starts)
 
     def _drift_check(self, results: StudyResults) -> Round | None:
         baseline = self._plan.baseline
@@ -121,5 +134,5 @@ class Repeats:
             Purpose.DRIFT_CHECK,
             why,
             host if isinstance(host, str) else None,
-            self._measured_levels(results, [baseline]),
+            self._level_plans(results, [baseline]),
         )

@@ -25,6 +25,7 @@ from autotuner.spec.launching import OmeSettings
 from autotuner.spec.server import Footprint, Value
 from autotuner.spec.study import StudySpec, UsedPreset
 from autotuner.spec.study_problems import flow_text
+from autotuner.spec.workload import Workload
 
 __all__ = ["HELP", "NAME", "add_arguments", "execute"]
 
@@ -134,7 +135,7 @@ def _print_experiment(planned: Plan, experiment: Experiment, console: Console) -
     console.print(
         f"[bold]#{experiment.index + 1}[/] {experiment.id}  {escape(experiment.label)}{baseline}  "
         f"[dim]{_gpus(footprint)}, {footprint.cpus.reserve} CPUs, "
-        f"{len(experiment.levels)} levels, about {_minutes(planned.estimated_s(experiment))}[/]"
+        f"{experiment.expected_levels} levels, about {_minutes(planned.estimated_s(experiment))}[/]"
     )
     variables = planned.variables(server)
     if footprint.nodes == 1:
@@ -191,10 +192,19 @@ def _print_totals(planned: Plan, measured: int, console: Console) -> None:
         if workload.stop.requests is not None:
             limit += f" or {workload.stop.requests} requests"
         console.print(
-            f"workload {escape(workload.name)}: {escape(workload.scenario)} at concurrency "
-            f"{', '.join(map(str, workload.concurrency))}, each for {limit}"
-            + (f", {workload.repeats} times on each server" if workload.repeats > 1 else "")
+            f"workload {escape(workload.name)}: {escape(workload.scenario)} {_load(workload)}, "
+            f"each for {limit}"
         )
+
+
+def _load(workload: Workload) -> str:
+    if (find := workload.find) is not None:
+        return (
+            f"at the largest concurrency from {find.least} to {find.most} that keeps the hard "
+            f"limits, about {find.expected_levels} levels on a server"
+        )
+    again = f", {workload.repeats} times on each server" if workload.repeats > 1 else ""
+    return f"at concurrency {', '.join(map(str, workload.concurrency))}{again}"
 
 
 def print_warnings(planned: Plan, console: Console) -> None:

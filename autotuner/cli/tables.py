@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -13,10 +13,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from autotuner.results.counting import level_of
+from autotuner.results.found_load import FoundLoad
 from autotuner.results.levels import LevelStatus
 from autotuner.results.limits import number
 from autotuner.results.load import StudyResults
 from autotuner.results.score import EntryStatus, Ranking, RankingEntry
+from autotuner.results.server_values import found_loads
 from autotuner.results.summary import supports
 from autotuner.spec.objective import METRICS, Objective
 from autotuner.spec.workload import Level
@@ -162,6 +164,10 @@ class _Shown:
             columns["servers\n"] = _servers
         if any(entry.is_baseline for entry in entries):
             columns["vs\nbaseline"] = _vs_baseline
+        for workload in dict.fromkeys(w for e in self.results.study.experiments for w in e.found):
+            several = len({level.workload for level in self.levels}) > 1
+            heading = f"load of\n{workload}" if several else "load\n"
+            columns[heading] = partial(self._load, workload)
         return columns
 
     def cells(self, entry: RankingEntry) -> list[str]:
@@ -188,6 +194,20 @@ class _Shown:
         if _SKIPPED in cells:
             notes.append(f"{_SKIPPED} skipped: the levels before showed that it is not worth it")
         return [*notes, f"TTFT and TPOT at the score's level; {self.ranking.caveat}."]
+
+    def _load(self, workload: str, entry: RankingEntry) -> str:
+        load = self._loads.get(entry.experiment_id, {}).get(workload)
+        return "" if load is None else str(load)
+
+    @cached_property
+    def _loads(self) -> Mapping[str, Mapping[str, FoundLoad]]:
+        """Experiment -> workload -> the load that was found."""
+        study, measured = self.results.study, self.results.measured
+        return {
+            e.id: found_loads(e, measured[e.id].levels, study.judging)
+            for e in study.experiments
+            if e.id in measured
+        }
 
     def _score(self, entry: RankingEntry, at_score: Row) -> str:
         if not entry.rank:

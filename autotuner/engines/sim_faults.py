@@ -72,6 +72,7 @@ class Faults:
     fill_disk_after_requests: int | None = None
     error_after_requests: int | None = None
     error_every: int | None = None
+    refuse_above: int | None = None
     error_status: int = 500
     exit_code: int | None = None
     ignore_sigterm: bool = False
@@ -167,6 +168,7 @@ def add_fault_arguments(parser: argparse.ArgumentParser) -> None:
         "fill-disk-after-requests": "serve N requests; at the next fill the current folder's disk",
         "error-after-requests": "serve N requests; refuse those after them",
         "error-every": "refuse every N-th request",
+        "refuse-above": "refuse what comes while N requests are in flight",
         "exit-code": "status of the crash asked for; on its own, exit with it at start",
     }
     for name, text in numbers.items():

@@ -161,7 +161,8 @@ class SimServer:
             if verdict is Verdict.STALL:
                 Answer(ask, reader, writer).stall()
             await asyncio.Event().wait()
-        if verdict is Verdict.ERROR:
+        most = self._faults.refuse_above
+        if verdict is Verdict.ERROR or (most is not None and len(self._answers) >= most):
             writer.write(http.error("refused on demand", self._faults.error_status))
             return
         if self._faults.early_eos:

@@ -51,10 +51,10 @@ class AttemptOrder:
         Args:
             judging: How the study judges levels.
         """
-        if isinstance(plan, AllLevels):
-            wanted = {level.of_all_repeats for level in plan.levels}
-            own = tuple(level for level in self.levels if level.of_all_repeats in wanted)
-            plan = None if own == self.levels else replace(plan, levels=own)
+        if plan is not None:
+            plan = plan.in_order(self.levels)
+            if isinstance(plan, AllLevels) and plan.levels == self.levels:
+                plan = None
         return replace(self, plan=plan, judging=None if plan is None else judging)
 
     @property
@@ -94,10 +94,10 @@ class AttemptOrder:
         """Seconds after which the node must have ended the attempt by itself."""
         times = self.timeouts
         workloads = self.attempt.experiment.workloads
-        levels = self.attempt.experiment.levels if self.plan is None else self.plan.most
-        stop_s = {workload.name: workload.stop.seconds for workload in workloads}
-        boots_s = 300.0 * len(levels)
-        load_s = sum(stop_s[level.workload] + times.level_grace_s for level in levels)
+        plan = self.plan
+        count = {w.name: len(w.levels) if plan is None else plan.most_of(w.name) for w in workloads}
+        boots_s = 300.0 * sum(count.values())
+        load_s = sum((w.stop.seconds + times.level_grace_s) * count[w.name] for w in workloads)
         flights_s = _PREFLIGHT_S + 2 * times.device_s
         return (
             flights_s

@@ -83,13 +83,26 @@ class LevelsInTurn:
         return end.reason if end is not None and end.pruned else None
 
     def left_out(self) -> Iterator[tuple[Level, str]]:
-        """At its end, each level that the plan has not given, and why."""
+        """At its end, each level that the plan has not given, and why.
+
+        Not those among which a load was to be found: they are no part of what is owed.
+        """
         if self._end is None:
             return
         loaded = set(self._loaded)
-        for level in self._experiment.levels:
+        for level in self._experiment.owed:
             if level not in loaded:
                 yield level, self._end.reason or _NOT_ASKED
+
+    @property
+    def end_reason(self) -> str | None:
+        """Why the plan has given no more levels; None where it gave all, or there is none."""
+        return None if self._end is None else self._end.reason or None
+
+    def tolerates(self, level: Level) -> bool:
+        """Whether it is an answer, and no failure, that the requests of the level failed."""
+        plan = self._order.plan
+        return plan is not None and plan.tolerates(level)
 
     def _consecutive(self, workload: Workload) -> Iterator[Level]:
         while isinstance(level := self._decided(), Level) and level.workload == workload.name:

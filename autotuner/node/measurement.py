@@ -44,6 +44,8 @@ from autotuner.supervision.environment import kernel_facts
 
 __all__ = ["Measurement"]
 
+_OF_THE_LOAD = frozenset({FailureKind.REQUESTS_FAILED, FailureKind.SERVER_HUNG})
+"""Failures of a level that say that it is too much for a server which lives on and answers."""
 _UNKNOWN_URL = ""
 """Of a server that has not started."""
 
@@ -203,6 +205,7 @@ class Measurement:
                         self.turn.saw(result)
                         yield LevelMeasured(result)
                         self._check_after_level(server, target, load, result)
+            self.facts["levels_end"] = self.turn.end_reason
             yield from self._left_out()
         finally:
             self.facts["seconds_load"] = load_s
@@ -239,7 +242,9 @@ class Measurement:
             check_cancelled=self.check_cancelled,
         )
         if not ok:
-            self.failed_levels.append((result, kind_of_level_failure(load, well=well)))
+            kind = kind_of_level_failure(load, well=well)
+            if kind not in _OF_THE_LOAD or not self.turn.tolerates(load.level):
+                self.failed_levels.append((result, kind))
 
     def _watched(self, context: LoadContext, server: Server) -> LoadContext:
         def why_stop() -> str | None:

@@ -38,17 +38,17 @@ def warm_up(
     timeout_s: float,
     check_cancelled: Callable[[], None],
 ) -> None:
-    """Send the workload's warm-up requests, as many at once as its highest concurrency.
+    """Send the workload's warm-up requests, as many at once as its `warmed_concurrency`.
 
     Raises:
         AttemptFailedError: a request failed, the server ended, or the time is up.
     """
     count = workload.warmup_requests
-    count = max(workload.concurrency) if count is None else count
+    count = workload.warmed_concurrency if count is None else count
     if count == 0:
         return
     deadline = time.monotonic() + timeout_s
-    pool = ThreadPoolExecutor(min(count, max(workload.concurrency), _MAX_THREADS))
+    pool = ThreadPoolExecutor(min(count, workload.warmed_concurrency, _MAX_THREADS))
     try:
         tokens_in, tokens_out = workload.typical_tokens
         prompt = pool.submit(prompt_of, target, tokens_in, timeout_s=timeout_s)

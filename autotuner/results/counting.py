@@ -149,7 +149,7 @@ def _measured(
         missing=frozenset(
             level.of_all_repeats
             for attempt in attempts
-            for level in experiment.levels
+            for level in experiment.owed
             if level not in counting.levels_of.get(attempt, {})
         ),
     )

@@ -33,7 +33,8 @@ __all__ = [
 # 4: experiments have image, image_id and server_node.
 # 5: experiments have nodes, hosts, gpus_reserved, compile_cache, seconds_reserved, seconds_idle and
 #    gpu_seconds_*.
-# 6: levels have node_cpus, own_cpus, foreign_cpus and foreign_cpus_unknown.
+# 6: levels have node_cpus, own_cpus, foreign_cpus and foreign_cpus_unknown; experiments have
+#    levels_end.
 SCHEMA_VERSION = 6
 READABLE_VERSIONS = (3, 4, 5, 6)
 """Rows of older ones lack columns, which are null then."""
@@ -48,7 +49,7 @@ ADDED_COLUMNS: Mapping[int, frozenset[str]] = {
             *(f"gpu_seconds_{share}" for share in GPU_TIME_SHARES),
         }
     ),
-    6: frozenset({"node_cpus", "own_cpus", "foreign_cpus", "foreign_cpus_unknown"}),
+    6: frozenset({"levels_end", "node_cpus", "own_cpus", "foreign_cpus", "foreign_cpus_unknown"}),
 }
 """Columns by the readable version that brought them."""
 VERSION_KEY = b"autotuner.schema_version"
@@ -217,6 +218,7 @@ _EXPERIMENT = [
     pa.field("slot_fault", pa.string()),
     pa.field("started_at", _UTC_US),
     pa.field("ended_at", _UTC_US),
+    pa.field("levels_end", pa.string()),
     pa.field("seconds_actor_start", pa.float64()),
     pa.field("seconds_preflight", pa.float64()),
     pa.field("seconds_server_start", pa.float64()),
@@ -240,7 +242,8 @@ def experiments_schema(parameters: Iterable[ParameterColumn]) -> pa.Schema:
     CPU sets read ``0-3,8``; ``seconds_*`` are durations in seconds, null where not reached.
     ``image`` is a container's image by name and ``image_id`` what that name meant, its digest;
     ``server_node`` is the node of a Kubernetes cluster, where ``host`` is that of the load;
-    ``hosts`` are all nodes of the slot in order of rank, beginning with ``host``. ``gpu_seconds_*``
+    ``hosts`` are all nodes of the slot in order of rank, beginning with ``host``; ``levels_end`` is
+    why a plan of levels measured no more of them. ``gpu_seconds_*``
     are GPUs times seconds, see `autotuner.results.gpu_time`.
     """
     return pa.schema([*_EXPERIMENT, *(column.field for column in parameters)])

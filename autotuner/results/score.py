@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from autotuner.results.aggregate import Reading, read_objective, value_at
+from autotuner.results.aggregate import Reading, read_objective
 from autotuner.results.confidence.intervals import Interval, interval
 from autotuner.results.confidence.noise import pooled_noise, summarise
 from autotuner.results.confidence.verdict import Verdict, judge
 from autotuner.results.limits import penalised
 from autotuner.results.measured import Measured
+from autotuner.results.server_values import counting_levels, values_per_server
 from autotuner.results.study_record import ExpectedExperiment
 from autotuner.spec.judging import Judging
-from autotuner.spec.objective import Direction, Objective, Over
-from autotuner.spec.workload import Level
+from autotuner.spec.objective import Direction
 
 __all__ = [
     "EntryStatus",
@@ -42,6 +42,7 @@ _UNITS = {
     "goodput_requests_per_s": "req/s",
     "goodput_share": "fraction",
     "error_rate": "fraction",
+    "concurrency": "requests",
 }
 
 
@@ -196,13 +197,15 @@ def score_experiment(
     if measured is None:
         return Score(None, unit, False, "not started", None), EntryStatus.PENDING
     if measured.outcome is None:
-        reason = (
-            f"running or interrupted: {measured.rows} of {len(experiment.levels)} levels stored"
-        )
+        most = "" if experiment.found else f" of {len(experiment.levels)}"
+        reason = f"running or interrupted: {measured.rows}{most} levels stored"
         return Score(None, unit, False, reason, None), EntryStatus.PENDING
-    levels = _counting_levels(experiment, measured, objective)
+    levels = counting_levels(experiment, measured, judging)
     reading = read_objective(levels, measured.usable, objective, constraints)
     reason = measured.problem(levels) or reading.reason
+    samples: tuple[float, ...] = ()
+    if not reason:
+        samples, reason = values_per_server(experiment, measured, reading, judging)
     status = EntryStatus.INFEASIBLE if reason else EntryStatus.FEASIBLE
     if measured.outcome == "pruned":
         status, reason = EntryStatus.PRUNED, measured.failure
@@ -217,22 +220,8 @@ def score_experiment(
     )
     if reason:
         return score, status
-    values = (value_at(reading.terms, rows, objective, constraints) for rows in measured.attempts)
-    samples = tuple(value for value in values if value is not None)
     # Without a sample of its own, e.g. where one server alone cannot give the number.
     return replace(score, samples=samples or (score.effective or 0.0,)), status
-
-
-def _counting_levels(
-    experiment: ExpectedExperiment, measured: Measured, objective: Objective
-) -> tuple[Level, ...]:
-    """Those that must be ok, repeats as one."""
-    levels = dict.fromkeys(level.of_all_repeats for level in experiment.levels)
-    if objective.over is not Over.BEST:
-        return tuple(levels)
-    skipped = measured.skipped
-    # None at all is no best, and the reason of one that was skipped tells why.
-    return tuple(level for level in levels if level not in skipped) or tuple(levels)
 
 
 def unit_of(metric: str) -> str:

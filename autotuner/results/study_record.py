@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 
@@ -30,7 +30,7 @@ class ExpectedExperiment:
     label: str
     parameters: Mapping[str, Value]
     levels: tuple[Level, ...]
-    """Every level that must be measured for the experiment to count, each repeat by itself."""
+    """Every level that may be measured, each repeat by itself; see `owed`."""
     launch_command: str = ""
     """Shell line that starts this server by hand, secrets masked."""
     parts: Mapping[str, str] = field(default_factory=dict)
@@ -41,6 +41,14 @@ class ExpectedExperiment:
     is_baseline: bool = False
     why: str = ""
     """Why a search has asked for it; empty where everything is measured."""
+    found: tuple[str, ...] = ()
+    """Workloads whose load is to be found: of their levels, those that a server was measured at
+    count, and the others are not missing."""
+
+    @property
+    def owed(self) -> tuple[Level, ...]:
+        """Levels of which each attempt must have a row."""
+        return tuple(level for level in self.levels if level.workload not in self.found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +140,7 @@ class StudyRecord:
                     (servers or {}).get(e.id),
                     e.footprint,
                     e.is_baseline,
+                    found=tuple(w.name for w in e.workloads if w.find is not None),
                 )
                 for e in experiments
             ),
@@ -196,7 +205,7 @@ def _searched(spec: StudySpec, candidates: int, combinations: int) -> SearchedSp
 def _parts(experiment: Experiment, spec: StudySpec) -> dict[str, str]:
     return {
         "server": content_id(experiment.server.content()),
-        "workloads": content_id([asdict(workload) for workload in experiment.workloads]),
+        "workloads": content_id([workload.content() for workload in experiment.workloads]),
         "resources": content_id(experiment.footprint.content()),
         "bench": content_id(spec.bench.content()),
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from autotuner.results.limits import LevelRow
@@ -60,7 +60,22 @@ class LevelPlan(ABC):
     @property
     @abstractmethod
     def most(self) -> tuple[Level, ...]:
-        """All levels that it may give, in the order of its liking; bounds the attempt's time."""
+        """All levels that it may give, in the order of its liking."""
+
+    def most_of(self, workload: str) -> int:
+        """So many levels of a workload it gives at most; bounds the attempt's time."""
+        return sum(level.workload == workload for level in self.most)
+
+    def tolerates(self, level: Level) -> bool:
+        """Whether it is an answer, and no failure, that the requests of the level failed."""
+        return False
+
+    def in_order(self, levels: Sequence[Level]) -> LevelPlan:
+        """The same plan for an attempt whose levels run in this order, repeats and all.
+
+        Only what the plan does not decide follows it.
+        """
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +93,11 @@ class AllLevels(LevelPlan):
     @property
     def most(self) -> tuple[Level, ...]:
         return self.levels
+
+    def in_order(self, levels: Sequence[Level]) -> AllLevels:
+        wanted = {level.of_all_repeats for level in self.levels}
+        own = tuple(level for level in levels if level.of_all_repeats in wanted)
+        return replace(self, levels=own)
 
 
 def rows_of(seen: Sequence[Seen]) -> Mapping[Level, LevelRow]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 
 from autotuner.spec.server import Footprint, ServerConfig, Value
@@ -217,6 +217,17 @@ class Experiment:
         return tuple(level for workload in self.workloads for level in workload.levels)
 
     @property
+    def owed(self) -> tuple[Level, ...]:
+        """Levels of which each attempt has a row: not those among which a load is found."""
+        fixed = (workload for workload in self.workloads if workload.find is None)
+        return tuple(level for workload in fixed for level in workload.levels)
+
+    @property
+    def expected_levels(self) -> int:
+        """So many levels are measured on a server, or about so many where a load is found."""
+        return sum(workload.expected_levels for workload in self.workloads)
+
+    @property
     def label(self) -> str:
         """The parameters in one line, e.g. ``max-num-seqs=16 enforce-eager``."""
         words = [
@@ -236,7 +247,7 @@ class Experiment:
         return content_id(
             {
                 "server": server.content(),
-                "workloads": [asdict(workload) for workload in workloads],
+                "workloads": [workload.content() for workload in workloads],
                 "footprint": footprint.content(),
                 "bench": dict(bench),
             }

@@ -33,6 +33,7 @@ METRICS: dict[str, bool] = {
     "goodput_requests_per_s": False,
     "goodput_share": False,
     "error_rate": False,
+    "concurrency": False,
 }
 """Name of a metric of a level -> whether it takes a statistic."""
 

@@ -36,6 +36,7 @@ from autotuner.spec.study_launching import (
     read_launcher,
     read_settings,
 )
+from autotuner.spec.study_load import check_loads
 from autotuner.spec.study_numbers import whole_number
 from autotuner.spec.study_parameters import SearchSpace, read_parameters
 from autotuner.spec.study_paths import StudyPaths
@@ -147,9 +148,12 @@ class _StudyReader:
             "warnings": tuple(self._warnings),
             "source": StudySource(str(problems.source.path), problems.source.lines),
         }
+        if workloads is not None and judging is not None:
+            check_loads(workloads, judging, optional["searching"], problems)
         if problems or engine is None or model is None or workloads is None or judging is None:
             raise problems.error()
-        repeated = tuple(replace(workload, repeats=repeats) for workload in workloads)
+        # Where a load is found, the search decides what is measured again.
+        repeated = tuple(w if w.find else replace(w, repeats=repeats) for w in workloads)
         return StudySpec(
             name, engine, model, space.axes, repeated, judging, resources=resources, **optional
         )

@@ -27,6 +27,7 @@ OBJECTIVES = {
     "minimize_itl": "itl_s",
     "maximize_goodput": "goodput_requests_per_s",
     "maximize_tokens_per_dollar": "output_tokens_per_usd",
+    "maximize_load": "concurrency",
 }
 """Name of an objective -> its metric."""
 OVER = ("best", "worst", "seed_mean")

@@ -71,11 +71,16 @@ class _LevelReader:
             return ChosenLevels()
         candidates = [w for w in self._workloads.values() if self._at.workload in (None, w.name)]
         if self._at.concurrency is not None:
+            candidates = [w for w in candidates if not self._is_found(w, ("at", "concurrency"))]
             return self._at_concurrency(self._at.concurrency, candidates)
         if len(candidates) > 1:
             self._refuse_a_mixture(over)
             return ChosenLevels(over=over)
         (workload,) = candidates
+        if workload.find is not None:
+            if over not in (None, Over.BEST):
+                self._is_found(workload, ("over",))
+            return ChosenLevels(workload.name, None, Over.BEST)
         if len(workload.concurrency) == 1:
             return ChosenLevels(workload.name, workload.concurrency[0], over)
         if over is None and self._constrained:
@@ -90,7 +95,20 @@ class _LevelReader:
         self._problems.add(loc, unknown_name(name, self._workloads, "workload"))
         return False
 
+    def _is_found(self, workload: Workload, key: Loc) -> bool:
+        """Whether there are no levels that a file could name, as the load is found."""
+        if workload.find is None:
+            return False
+        fix = (
+            f"the load of `{workload.name}` is found, and the best level counts; write `over: best`"
+        )
+        self._problems.add(("objective", *key), fix)
+        return True
+
     def _seed_mean(self) -> ChosenLevels:
+        for workload in self._workloads.values():
+            if self._is_found(workload, ("over",)):
+                break
         if self._section.at is not None:
             fix = "`over: seed_mean` is the mean over all levels of all workloads; remove `at`"
             self._problems.add(("objective", "at"), fix)
@@ -102,6 +120,8 @@ class _LevelReader:
             self._problems.add(("objective", "over"), fix)
             return ChosenLevels()
         having = [w for w in candidates if concurrency in w.concurrency]
+        if not candidates:
+            return ChosenLevels()
         if not having:
             known = sorted({c for workload in candidates for c in workload.concurrency})
             fix = f"no level has this concurrency; there are {flow_text(known)}"
@@ -186,6 +206,12 @@ class _LevelReader:
             self._problems.add(loc, f"say of which workload, such as `workload: {names}`")
             return None
         name = section.workload or next(iter(self._workloads))
+        if section.concurrency is not None and self._workloads[name].find is not None:
+            fix = (
+                f"the load of `{name}` is found; leave `concurrency` out, and its best level counts"
+            )
+            self._problems.add((*loc, "concurrency"), fix)
+            return None
         known = self._workloads[name].concurrency
         if section.concurrency is not None and section.concurrency not in known:
             fix = f"`{name}` has no level of this concurrency; there are {flow_text(known)}"

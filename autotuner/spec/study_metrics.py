@@ -26,8 +26,11 @@ HIGHER_IS_BETTER = frozenset(
         "requests_per_s",
         "goodput_requests_per_s",
         "goodput_share",
+        "concurrency",
     }
 )
+LIMITED = tuple(metric for metric in METRICS if metric != "concurrency")
+"""Metrics that a limit can be about: the load is what is asked for, and no answer to it."""
 _ALIASES = {
     "ttft": "ttft_s",
     "tpot": "tpot_s",
@@ -40,10 +43,10 @@ _ALIASES = {
 def metric_named(name: str) -> str | None:
     """The metric that a file means by ``name``; None where there is none."""
     metric = _ALIASES.get(name, name)
-    return metric if metric in METRICS else None
+    return metric if metric in LIMITED else None
 
 
-def unknown_metric(name: str, metrics: Sequence[str] = tuple(METRICS)) -> str:
+def unknown_metric(name: str, metrics: Sequence[str] = LIMITED) -> str:
     """What to write instead of ``name``, which is no metric."""
     if name.endswith("_ms") and (meant := metric_named(name.removesuffix("_ms"))) in metrics:
         return f"unknown metric; did you mean `{meant}`? It is in seconds: 200 ms is 0.2"

@@ -5,7 +5,6 @@ Rules that look at more than one section are in `study_file` and its neighbours.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar
 
@@ -15,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from autotuner.spec.cluster_names import name_fault
 from autotuner.spec.images import image_fault, is_release
 from autotuner.spec.study_problems import flow_text
-from autotuner.spec.study_values import cpu_numbers, flag_value_fault, scenario_fault
+from autotuner.spec.study_values import cpu_numbers, flag_value_fault
 
 __all__ = [
     "BenchSection",
@@ -28,13 +27,10 @@ __all__ = [
     "Section",
     "Text",
     "TimeoutsSection",
-    "WorkloadSection",
     "checked",
     "example",
     "fault",
 ]
-
-TASK = "text-to-text"
 
 
 def fault(fix: str) -> PydanticCustomError:
@@ -79,30 +75,6 @@ def _command_word(value: object) -> object:
         raise fault(
             f'put a placeholder in quotes, or YAML reads a mapping: "{{{next(iter(value))}}}"'
         )
-    return value
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _unique(values: list[int]) -> list[int]:
-    repeated = sorted({value for value in values if values.count(value) > 1})
-    if repeated:
-        raise fault(f"each concurrency may stand here once; remove the second {repeated[0]}")
-    return values
-
-
-def _scenario(value: str) -> str:
-    scenario = re.sub(r"\s+", "", value)
-    if (fix := scenario_fault(scenario)) is not None:
-        raise fault(fix)
-    return scenario
-
-
-def _task(value: str) -> str:
-    if value != TASK:
-        raise fault(f"only {TASK} can be measured for now; leave this key out")
     return value
 
 
@@ -182,52 +154,6 @@ class EngineSection(Section):
 class ModelSection(Section):
     path: Text = example("../models/llama")
     tokenizer: Text | None = example("../models/llama", default=None)
-
-
-class DatasetSection(Section):
-    path: Text | None = example("prompts.csv", default=None)
-    config: Text | None = example("dataset.json", default=None)
-    prompt_column: Text | None = example("prompt", default=None)
-
-
-_SECONDS_HINT = "unknown key; did you mean `seconds`?"
-_REQUESTS_HINT = "unknown key; did you mean `requests`?"
-
-
-class StopSection(Section):
-    seconds: Seconds = example(60)
-    requests: int | None = example(64, default=None, ge=1)
-
-    hints = {
-        "max_time": _SECONDS_HINT,
-        "max_time_per_run": _SECONDS_HINT,
-        "max_time_per_iteration": _SECONDS_HINT,
-        "max_seconds": _SECONDS_HINT,
-        "time": _SECONDS_HINT,
-        "duration": _SECONDS_HINT,
-        "minutes": "unknown key; did you mean `seconds`? One minute is `seconds: 60`",
-        "max_requests": _REQUESTS_HINT,
-        "max_requests_per_run": _REQUESTS_HINT,
-        "max_requests_per_iteration": _REQUESTS_HINT,
-    }
-
-
-class WorkloadSection(Section):
-    scenario: Annotated[str, AfterValidator(_scenario)] = example('"D(100,100)"')
-    concurrency: Annotated[
-        list[Annotated[int, Field(ge=1)]], BeforeValidator(_listed), AfterValidator(_unique)
-    ] = example([1, 8], min_length=1)
-    stop: StopSection = example("{seconds: 60}")
-    name: Text | None = example("chat", default=None)
-    task: Annotated[str, AfterValidator(_task)] = example(TASK, default=TASK)
-    dataset: DatasetSection | None = example("{path: prompts.csv}", default=None)
-    request: dict[str, Any] | None = example("{temperature: 0.0}", default=None)
-    warmup_requests: int | None = example(8, default=None, ge=0)
-
-    hints = {
-        "traffic_scenarios": "unknown key; did you mean `scenario`? It takes one scenario",
-        "num_concurrency": "unknown key; did you mean `concurrency`?",
-    }
 
 
 class CpuSection(Section):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from autotuner.spec.source_lines import Loc
 from autotuner.spec.study_paths import StudyPaths
 from autotuner.spec.study_problems import Problems
-from autotuner.spec.study_schema import WorkloadSection
 from autotuner.spec.study_values import is_text_scenario
-from autotuner.spec.workload import Dataset, StopRule, Workload
+from autotuner.spec.study_workloads_schema import WorkloadSection
+from autotuner.spec.workload import Dataset, LoadRange, StopRule, Workload
 
 __all__ = ["read_workloads"]
 
@@ -50,16 +50,39 @@ def _workload(content: object, loc: Loc, problems: Problems, paths: StudyPaths) 
         fix = "the scenario `dataset` needs prompts; add `dataset: {path: prompts.csv}`"
         problems.add((*loc, "dataset"), fix, show=False)
     _check_request(section, loc, problems)
+    find = _load_range(section, loc, problems)
+    concurrency = (section.concurrency or [1]) if find is None else find.steps
     return Workload(
         name=section.name or section.scenario,
         scenario=section.scenario,
-        concurrency=tuple(section.concurrency),
+        concurrency=tuple(concurrency),
         stop=StopRule(section.stop.seconds, section.stop.requests),
         task=section.task,
         dataset=_dataset(section, (*loc, "dataset"), problems, paths),
         request=section.request or {},
         warmup_requests=section.warmup_requests,
+        repeats=1 if find is None else find.times,
+        find=find,
     )
+
+
+def _load_range(section: WorkloadSection, loc: Loc, problems: Problems) -> LoadRange | None:
+    load = section.load
+    if load is None:
+        if section.concurrency is None:
+            fix = (
+                "this key is missing; write `concurrency: [1, 8]`, or have the largest load found: "
+                "`load: {find: max_concurrency, max: 512}`"
+            )
+            problems.add((*loc, "concurrency"), fix, show=False)
+        return None
+    if section.concurrency is not None:
+        fix = "`concurrency` lists the levels and `load` finds one; remove one of them"
+        problems.add((*loc, "load"), fix, show=False)
+    if load.min > load.max:
+        problems.add((*loc, "load", "min"), f"this is above `max`, {load.max}")
+        return None
+    return LoadRange(load.min, load.max, load.within)
 
 
 def _check_request(section: WorkloadSection, loc: Loc, problems: Problems) -> None:

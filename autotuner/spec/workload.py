@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
-__all__ = ["Dataset", "Level", "StopRule", "Workload"]
+__all__ = ["Dataset", "Level", "LoadRange", "StopRule", "Workload"]
 
 _UNKNOWN_TOKENS = 64
 """Stands for the length of a dataset's prompts and answers where only their order matters."""
+_WARMED_LOAD = 32
+"""Of a load that is to be found: servers differ in what they can take, and this warms them all."""
+_TIMES = 3
+_MORE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,46 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadRange:
+    """The largest concurrency that keeps the study's hard limits is to be found, within these."""
+
+    least: int = 1
+    most: int = 512
+    within: float = 0.1
+    """The answer may be off by this fraction, or by one request."""
+    times: int = _TIMES
+    """A level that is as near to a limit as its noise reaches is measured so often, at most."""
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The concurrencies that may be measured, each at most ``within`` above the one before."""
+        found = [self.least]
+        while found[-1] < self.most:
+            further = math.floor(found[-1] * (1 + self.within) + 1e-9)
+            found.append(min(self.most, max(found[-1] + 1, further)))
+        return tuple(found)
+
+    @property
+    def most_levels(self) -> int:
+        """So many levels are measured on one server, at most."""
+        doublings = math.ceil(math.log2(self.most / self.least)) if self.most > self.least else 0
+        return doublings + 1 + self._halvings + _MORE
+
+    @property
+    def expected_levels(self) -> int:
+        """About so many are."""
+        doublings = math.log2(self.most / self.least)
+        return min(self.most_levels, round(doublings / 2) + 2 + self._halvings)
+
+    @property
+    def _halvings(self) -> int:
+        """Steps of a bisection between a load and its double."""
+        steps = self.steps
+        between = (sum(low < step <= 2 * low for step in steps) for low in steps)
+        return math.ceil(math.log2(max(1, *between, 1)))
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """One kind of traffic at one or more concurrency levels."""
 
@@ -37,19 +82,40 @@ class Workload:
     scenario: str
     """Traffic scenario as genai-bench writes it, e.g. ``D(100,100)``, or ``dataset``."""
     concurrency: tuple[int, ...]
-    """Requests in flight at once, one level each."""
+    """Requests in flight at once, one level each; with ``find``, all that may be measured."""
     stop: StopRule
     task: str = "text-to-text"
     dataset: Dataset | None = None
     request: Mapping[str, object] = field(default_factory=dict)
     """Parameters sent with each request, e.g. ``{"temperature": 0.0}``."""
     warmup_requests: int | None = None
-    """Requests sent and discarded before the first level; None means the highest concurrency."""
+    """Requests sent and discarded before the first level; None: see `warmed_concurrency`."""
     repeats: int = 1
-    """How often each level is measured on the same server."""
+    """How often each level is measured on the same server; with ``find``, at most."""
     max_error_rate: float = 0.0
     """Share of failed requests up to which a level counts as measured; the plan takes it from
     the study's constraint on ``error_rate``."""
+    find: LoadRange | None = None
+    """Within what the load is to be found; None: every level is measured."""
+
+    def content(self) -> dict[str, object]:
+        """All that decides what is measured; equal content, same levels."""
+        content = asdict(self)
+        # What it was before a load could be found: results folders are known by its hash.
+        if self.find is None:
+            del content["find"]
+        return content
+
+    @property
+    def expected_levels(self) -> int:
+        """How many levels a server is measured at, each repeat by itself; of ``find``, about."""
+        return len(self.levels) if self.find is None else self.find.expected_levels
+
+    @property
+    def warmed_concurrency(self) -> int:
+        """So many requests at once warm a server up."""
+        highest = max(self.concurrency)
+        return highest if self.find is None else min(highest, _WARMED_LOAD)
 
     @property
     def levels(self) -> tuple[Level, ...]:

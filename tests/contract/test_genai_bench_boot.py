@@ -14,17 +14,21 @@ from autotuner.bench.base import Target
 from autotuner.node.events import AttemptEnded, LevelMeasured
 from autotuner.node.experiment import run_attempt
 from autotuner.results.levels import RequestStatus
+from autotuner.search.find_load import find_loads
 from autotuner.search.level_plans import LevelPlan, NoMore
 from autotuner.spec.experiment import Completed, Pruned
+from autotuner.spec.judging import Judging
+from autotuner.spec.objective import Constraint, Direction, Objective, Over
 from autotuner.spec.server import Model
 from autotuner.spec.study import BenchConfig
-from autotuner.spec.workload import Level, StopRule, Workload
+from autotuner.spec.workload import Level, LoadRange, StopRule, Workload
 
 pytestmark = pytest.mark.genai_bench
 
 LONG_S = 3600.0
 KEY = "s3cret-key-of-this-test"
 PATIENCE_S = 120.0
+JUDGING = Judging(Objective("load", "concurrency", Direction.MAXIMIZE, over=Over.BEST))
 
 
 def chat(*concurrency):
@@ -151,6 +155,30 @@ def test_an_attempt_calls_it_once_for_all_levels_of_a_workload(
         assert short or row["own_cpus"] > 0
     calls = sorted(name for name in ended.logs if name.startswith("bench-"))
     assert calls == ["bench-one-0.log", "bench-other-0.log"]
+
+
+def test_the_largest_load_is_found_in_one_call(make_order, make_workload, tokenizer):
+    span = LoadRange(1, 32)
+    workload = replace(
+        make_workload("one", concurrency=span.steps, requests=40), repeats=3, find=span
+    )
+    order = make_order(
+        bench=BenchConfig("genai-bench"),
+        model=Model("/models/m", tokenizer),
+        workloads=(workload,),
+        flags={"fault-refuse-above": 5, "time-scale": 1.0},
+    )
+    no_failures = (Constraint("error_rate", None, 0.0),)
+    judging = replace(JUDGING, constraints=no_failures)
+    *events, ended = run_attempt(
+        order.with_plan(find_loads(order.attempt.experiment.workloads, judging, {}), judging)
+    )
+    assert ended.outcome == Completed()
+    measured = [event.result for event in events if isinstance(event, LevelMeasured)]
+    statuses = {level.level.concurrency: level.status.value for level in measured}
+    assert statuses == {1: "ok", 2: "ok", 4: "ok", 8: "failed", 6: "failed", 5: "ok"}
+    assert ended.facts["levels_end"] == "one: load 5..6 (failed requests limits)"
+    assert [name for name in ended.logs if name.startswith("bench-")] == ["bench-one-0.log"]
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,8 @@ def _split(inspected: Inspected, entry: RankingEntry) -> tuple[Sequence[float], 
 
 def _over_levels(inspected: Inspected, attempts: Sequence[str]) -> dict[str, float]:
     """For a baseline that misses a limit: the geometric mean over the objective's levels."""
+    if any(experiment.found for experiment in inspected.study.experiments):
+        return {}  # each server has levels of its own
     column = inspected.judging.objective.column
     logs: dict[str, list[float]] = {attempt: [] for attempt in attempts}
     for row in filter(inspected.in_scope, inspected.usable):

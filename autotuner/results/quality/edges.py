@@ -31,6 +31,9 @@ def edge_level(inspected: Inspected) -> Iterator[Finding]:
     skipped = [_concurrency(row) for row in _skipped(inspected, best)]
     if any(other > at if highest else other < at for other in skipped):
         return  # the levels before have shown that it does not
+    if best["workload"] in inspected.experiments[leader].found:
+        yield from _edge_of_range(leader, best, at, inspected)
+        return
     wanted = [*steps, 2 * at] if highest else [max(1, at // 2), *steps]
     yield Finding(
         "edge_level",
@@ -70,6 +73,21 @@ def edge_parameter(inspected: Inspected) -> Iterator[Finding]:
             f"tried, {end:g}",
             "values beyond may be better still",
             f"parameters: {name}: {_extended(values, highest=highest)}",
+        )
+
+
+def _edge_of_range(leader: str, best: Row, at: int, inspected: Inspected) -> Iterator[Finding]:
+    """A load that was found at the end of what may be tried."""
+    levels = inspected.experiments[leader].levels
+    most = max(level.concurrency for level in levels if level.workload == best["workload"])
+    if at == most:
+        yield Finding(
+            "edge_level",
+            Severity.NOTE,
+            (leader,),
+            f"the leader keeps the limits at the largest load that was allowed, {at}",
+            "it may keep them at more, and there another configuration may lead",
+            f"workloads: load: {{max: {2 * at}}}",
         )
 
 

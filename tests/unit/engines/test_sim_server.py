@@ -354,3 +354,14 @@ def test_a_daemon_outlives_its_server_in_a_session_of_its_own(serve):
         assert os.getsid(daemon) == daemon
     finally:
         os.kill(daemon, signal.SIGKILL)
+
+
+def test_what_comes_while_so_many_are_in_flight_is_refused(serve):
+    server = serve("--fault-refuse-above", "1", "--time-scale", "1")
+    assert [server.complete()[0] for _ in range(2)] == [200, 200]
+    endless = {"max_tokens": 10**6, "ignore_eos": True, "stream": True}
+    body = {"model": "mine", "messages": [{"role": "user", "content": "Hello"}], **endless}
+    with server.connection() as connection:
+        connection.request("POST", "/v1/chat/completions", json.dumps(body))
+        assert connection.getresponse().readline()  # it is being answered
+        assert server.complete()[0] == 500

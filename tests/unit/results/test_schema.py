@@ -81,7 +81,8 @@ def test_experiment_rows_end_with_the_parameters() -> None:
 def test_every_metric_an_objective_can_name_is_a_column_of_the_level_rows() -> None:
     for metric, takes_statistic in METRICS.items():
         for statistic in STATISTICS if takes_statistic else (None,):
-            assert LEVELS.field(column_of(metric, statistic)).type == pa.float64()
+            kind = pa.int32() if metric == "concurrency" else pa.float64()
+            assert LEVELS.field(column_of(metric, statistic)).type == kind
 
 
 def test_files_carry_schema_version_and_study_id() -> None:

@@ -68,7 +68,12 @@ def test_a_missing_number_is_no_utility() -> None:
 
 def test_every_metric_has_a_kind_and_only_rates_of_closed_loops_are_bounded() -> None:
     bounded = {name for name in METRICS if kind_of(name).rises or kind_of(name).never_falls}
-    assert bounded == METRICS.keys() - {"goodput_requests_per_s", "goodput_share", "error_rate"}
+    assert bounded == METRICS.keys() - {
+        "goodput_requests_per_s",
+        "goodput_share",
+        "error_rate",
+        "concurrency",
+    }
 
 
 def test_an_objective_that_is_also_limited_has_one_column() -> None:

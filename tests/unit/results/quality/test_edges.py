@@ -96,3 +96,12 @@ def test_a_plan_that_skipped_what_lies_beyond_has_shown_that_it_is_no_better(dra
     draft.change("e32", 64, status="ok")
     draft.change("e32", 1, status="skipped")
     assert only(edge_level, draft).remedy == "workloads: concurrency: [8, 64, 128]"
+
+
+def test_a_load_that_was_found_at_the_end_of_its_range_may_be_larger(draft, only, found):
+    draft.experiments = [replace(e, found=("chat",)) for e in draft.experiments]
+    draft.best_level = "chat D(100,100) c=64"
+    assert only(edge_level, draft).remedy == "workloads: load: {max: 128}"
+    draft.change("e32", 64, status="failed")
+    draft.best_level = "chat D(100,100) c=8"  # beyond it requests failed: that is its end
+    assert found(edge_level, draft) == []
