@@ -42,6 +42,8 @@ _MOST_WEIGHED = 2000
 _FIRST_LEARNED_AT, _LEARNED_AGAIN = 6, 1.25
 """How much each parameter counts is learned from so many candidates, and anew when there are so
 many times as many."""
+_LEARNED_FROM = 150
+"""Measurements, at most: the time for it grows with the cube of them."""
 
 _HOPELESS = 1 / 64
 _TRIED_IN_VAIN = 4
@@ -152,7 +154,8 @@ class AdaptiveStrategy(Strategy):
         tried = len(np.unique(seen.candidates))
         if tried >= self._learn_at:
             self._learn_at = int(tried * _LEARNED_AGAIN) + 1
-            self._model.learn_relevance(seen.candidates, seen.places, seen.logs)
+            some = slice(None, None, -(-len(seen) // _LEARNED_FROM))
+            self._model.learn_relevance(seen.candidates[some], seen.places[some], seen.logs[some])
         self._model.learn(seen.candidates, seen.places, seen.logs)
 
     def _weighed(self) -> _Choice:
