@@ -8,28 +8,23 @@ worth their time (`climb`); and the search ends when no candidate is worth its o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from autotuner.search.axes import Axes, Ints
+from autotuner.search.axes import Ints
 from autotuner.search.base import Ask, Problem, Strategy, Told
-from autotuner.search.climb import Climb
 from autotuner.search.crashes import chance_of_running
-from autotuner.search.curve_prior import prior_of
+from autotuner.search.curves import Curves
 from autotuner.search.findings import points_of
-from autotuner.search.level_plans import AllLevels, LevelPlan
 from autotuner.search.likeness import features_of
-from autotuner.search.measured import Measured
 from autotuner.search.promise import costs_of, draw
 from autotuner.search.spread import spread_out
 from autotuner.search.stopping import NoImprovement
-from autotuner.search.surrogate import Surrogate
-from autotuner.search.targets import targets_of
-from autotuner.search.yardstick import Floats, yardstick
-from autotuner.spec.searching import LevelChoice
+from autotuner.search.yardstick import Floats
 
 __all__ = ["AdaptiveStrategy"]
 
@@ -39,12 +34,7 @@ _CANDIDATES_PER_IN_FLIGHT = 8
 other."""
 _MOST_WEIGHED = 2000
 """Candidates that are compared for an ask; of more, so many are drawn each time."""
-_FIRST_LEARNED_AT, _LEARNED_AGAIN = 6, 1.25
-"""How much each parameter counts is learned from so many candidates, and anew when there are so
-many times as many."""
-_LEARNED_FROM = 150
-"""Measurements, at most: the time for it grows with the cube of them."""
-
+_EXPECTED, _EXPECTED_POWER = 0.65, 0.75
 _HOPELESS = 1 / 64
 _TRIED_IN_VAIN = 4
 """Where no candidate keeps the limits, and none is likely to, the search ends when one in so many
@@ -71,19 +61,12 @@ class AdaptiveStrategy(Strategy):
         self._pending: dict[str, None] = {}
         self._choice: _Choice | None = None
         """Thought of, and nothing has happened since."""
-        axes = Axes([one.parameters for one in candidates])
-        self._targets = targets_of(problem, yardstick(judging.objective, judging.constraints))
-        self._measured = Measured(self._targets)
-        self._features = features_of(axes)
-        self._model = Surrogate(self._targets, axes, prior_of(problem, self._targets))
-        self._learn_at = _FIRST_LEARNED_AT
-        self._climbs = self._targets.each and searching.levels is LevelChoice.ADAPTIVE
-        self._costs = costs_of(candidates, climbs=self._climbs)
-        wished = searching.stop_when.expected_gain_below
-        self._worth = judging.minimal_effect / 2 if wished is None else wished
+        self._curves = Curves(problem)
+        self._features = features_of(self._curves.axes)
+        self._costs = costs_of(candidates, climbs=self._curves.climbs)
         self._stop = NoImprovement(searching.stop_when.no_improvement, judging.minimal_effect)
         self._first = searching.first or 0
-        self._spread: Iterator[str] = spread_out(candidates, axes, searching.seed)
+        self._spread: Iterator[str] = spread_out(candidates, self._curves.axes, searching.seed)
 
     def ask(self, most: int) -> Sequence[Ask]:
         asks: list[Ask] = []
@@ -91,7 +74,8 @@ class AdaptiveStrategy(Strategy):
             choice = self._chosen()
             if choice.candidate is None:
                 break
-            asks.append(Ask(choice.candidate, self._levels(choice.candidate), choice.why))
+            candidate = self.problem.candidates[self._index[choice.candidate]]
+            asks.append(Ask(candidate.id, self._curves.plan(candidate), choice.why))
             del self._left[choice.candidate]
             self._pending[choice.candidate] = None
             self._choice = None
@@ -103,7 +87,7 @@ class AdaptiveStrategy(Strategy):
             return
         candidate = self.problem.candidates[index]
         self._choice = None
-        self._measured.tell(candidate, told)
+        self._curves.tell(candidate, told)
         was_left = candidate.id in self._left
         self._left.pop(candidate.id, None)
         if told.ended is not None:
@@ -122,7 +106,9 @@ class AdaptiveStrategy(Strategy):
         return choice.why if choice.candidate is None else None
 
     def expected_experiments(self) -> int | None:
-        return None
+        """As many as searches of spaces of 8 to 432 candidates have taken in replays."""
+        count = len(self._index)
+        return min(count, math.ceil(_EXPECTED * math.pow(count, _EXPECTED_POWER)))
 
     def _may_start(self) -> bool:
         if not self._left or self._stop.reason is not None:
@@ -133,7 +119,7 @@ class AdaptiveStrategy(Strategy):
     def _chosen(self) -> _Choice:
         """The next of those left, of which there are some."""
         if self._choice is None:
-            self._learn()
+            self._curves.learn()
             self._choice = self._required() or self._weighed()
         return self._choice
 
@@ -149,26 +135,17 @@ class AdaptiveStrategy(Strategy):
             return None
         return _Choice(chosen, f"one of the first {self._first}, spread over the space")
 
-    def _learn(self) -> None:
-        seen = self._measured.observations()
-        tried = len(np.unique(seen.candidates))
-        if tried >= self._learn_at:
-            self._learn_at = int(tried * _LEARNED_AGAIN) + 1
-            some = slice(None, None, -(-len(seen) // _LEARNED_FROM))
-            self._model.learn_relevance(seen.candidates[some], seen.places[some], seen.logs[some])
-        self._model.learn(seen.candidates, seen.places, seen.logs)
-
     def _weighed(self) -> _Choice:
         """The one with the largest gain per GPU-second, of those that are worth it."""
-        best = self._measured.best()
+        best = self._curves.measured.best()
         to_beat = self._imagine(best) if self._pending else best
         left = self._to_weigh()
-        drawn = draw(self._targets, left, self._model.predict(left))
-        runs = chance_of_running(self._features, *self._measured.ended())[left]
+        drawn = draw(self._curves.targets, left, self._curves.model.predict(left))
+        runs = chance_of_running(self._features, *self._curves.measured.ended())[left]
         if to_beat is None:
             return self._nearest(left, runs * drawn.merit(), float(drawn.chance.max()))
         gain = runs * drawn.gain(to_beat)
-        worthy = gain >= self._costs.least_gain(left, self._worth)
+        worthy = gain >= self._costs.least_gain(left, self._curves.worth)
         if not worthy.any():
             most = f"{100 * gain.max():.2g} %"
             return _Choice(None, f"no experiment left is expected to gain more than {most}")
@@ -193,14 +170,14 @@ class AdaptiveStrategy(Strategy):
 
     def _imagine(self, best: float | None) -> float | None:
         """Take what runs to come out as expected; the utility to beat then."""
-        seen = self._measured.observations()
+        seen = self._curves.measured.observations()
         running = np.array([self._index[one] for one in self._pending], dtype=np.int64)
-        prediction = self._model.predict(running)
-        utility = self._targets.yardstick.utility(prediction.mean)
-        places = np.where(self._targets.exists[running], utility, -np.inf).argmax(axis=1)
+        prediction = self._curves.model.predict(running)
+        utility = self._curves.targets.yardstick.utility(prediction.mean)
+        places = np.where(self._curves.targets.exists[running], utility, -np.inf).argmax(axis=1)
         logs = prediction.mean[np.arange(len(running)), places]
-        expected = draw(self._targets, running, prediction).expected
-        self._model.learn(
+        expected = draw(self._curves.targets, running, prediction).expected
+        self._curves.model.learn(
             np.concatenate([seen.candidates, running]),
             np.concatenate([seen.places, places]),
             np.concatenate([seen.logs, logs]),
@@ -217,13 +194,3 @@ class AdaptiveStrategy(Strategy):
         generator = np.random.default_rng([self.problem.searching.seed, len(left)])
         drawn: Ints = np.sort(generator.choice(left, _MOST_WEIGHED, replace=False))
         return drawn
-
-    def _levels(self, candidate: str) -> LevelPlan:
-        index = self._index[candidate]
-        if not self._climbs:
-            return AllLevels(self.problem.candidates[index].levels)
-        exists = self._targets.exists[index]
-        levels = [level for level, has in zip(self._targets.levels, exists, strict=True) if has]
-        best = self._measured.best()
-        belief = self._model.belief(index)
-        return Climb(tuple(levels), belief, self._targets.yardstick, best, self._worth)

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 from autotuner.search.base import Ask, Candidate, Ended, Problem, Strategy, Told
+from autotuner.search.curves import Curves, leaves_levels_out
 from autotuner.search.findings import Point, points_of
 from autotuner.search.level_plans import AllLevels, LevelPlan
 from autotuner.search.stopping import NoImprovement
@@ -26,6 +27,7 @@ class PoolStrategy(Strategy):
         """Ids that may be asked for, in the order of the plan."""
         stop = problem.searching.stop_when.no_improvement
         self._stop = NoImprovement(stop, problem.judging.minimal_effect)
+        self._curves = Curves(problem) if leaves_levels_out(problem) else None
 
     @abstractmethod
     def choose(self) -> tuple[str, str]:
@@ -47,7 +49,10 @@ class PoolStrategy(Strategy):
 
     def levels(self, candidate: Candidate) -> LevelPlan:
         """Which of its levels are measured."""
-        return AllLevels(candidate.levels)
+        if self._curves is None:
+            return AllLevels(candidate.levels)
+        self._curves.learn()
+        return self._curves.plan(candidate)
 
     def ask(self, most: int) -> Sequence[Ask]:
         asks: list[Ask] = []
@@ -64,6 +69,8 @@ class PoolStrategy(Strategy):
         candidate = self.candidates.get(told.candidate)
         if candidate is None:
             return
+        if self._curves is not None:
+            self._curves.tell(candidate, told)
         was_left = candidate.id in self.left
         self.left.pop(candidate.id, None)
         if told.ended is None:

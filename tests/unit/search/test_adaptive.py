@@ -240,6 +240,12 @@ def test_an_estimator_says_where_to_begin() -> None:
     assert len(informed) <= len(search(problem(*SPACE)))
 
 
+@pytest.mark.parametrize(("candidates", "expected"), [(1, 1), (8, 4), (16, 6), (432, 62)])
+def test_the_cost_of_a_search_is_told_before_it_starts(candidates: int, expected: int) -> None:
+    many = [candidate(f"c{i}", number=i) for i in range(candidates)]
+    assert AdaptiveStrategy(problem(*many)).expected_experiments() == expected
+
+
 def test_a_space_too_large_to_weigh_at_once_is_searched_too() -> None:
     many = [candidate(f"c{i}", number=i, other=i % 7) for i in range(2100)]
     strategy = AdaptiveStrategy(problem(*many))
