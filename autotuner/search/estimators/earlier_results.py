@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autotuner.search.estimators.base import Estimate, Estimator, Load, Subject, Unknown
-from autotuner.search.estimators.features import Encoding, features_of, group_of
+from autotuner.search.estimators.features import Encoding, features_of, group_of, usual_speed
 from autotuner.search.estimators.regression import Regression
 
 __all__ = ["EarlierResults", "Measured"]
@@ -20,7 +21,7 @@ _MOST_ROWS = 800
 """The regression's time grows with the square of its rows, for every estimate."""
 _FEWEST_OF_OTHERS = 8
 """So many measurements of other models say something about this one."""
-_FLOOR_S = 1e-6
+_FLOOR = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,22 @@ class EarlierResults(Estimator):
             return Unknown(f"{self._rows} measured levels, none of them of this model on this GPU")
         row, unseen = self._encoding.encode(features_of(subject, load))
         predicted = self._regression.predict(row, group, unseen)
-        ttft_s, tpot_s, per_gpu = np.exp(predicted.means)
-        sigmas = [float(sigma) for sigma in predicted.sigmas]
+        ttft_s, tpot_s, throughput = np.exp(predicted.means + _usual(subject, load))
         return Estimate(
-            float(ttft_s), float(tpot_s), float(per_gpu) * max(1, subject.gpus), *sigmas
+            float(ttft_s), float(tpot_s), float(throughput), *map(float, predicted.sigmas)
         )
 
 
-def _targets(row: Measured) -> list[float]:
-    per_gpu = row.output_throughput_tok_s / max(1, row.subject.gpus)
-    return [math.log(max(value, _FLOOR_S)) for value in (row.ttft_s, row.tpot_s, per_gpu)]
+def _usual(subject: Subject, load: Load) -> NDArray[np.float64]:
+    """What the logarithms would be if every server batched as usual, but for constants.
+
+    The regression is left with what differs from that, which needs fewer measurements.
+    """
+    speed = usual_speed(subject, load)
+    return np.array([0.0, -speed, math.log(load.concurrency) + speed])
+
+
+def _targets(row: Measured) -> NDArray[np.float64]:
+    measured = (row.ttft_s, row.tpot_s, row.output_throughput_tok_s)
+    logs = np.log([max(value, _FLOOR) for value in measured])
+    return np.asarray(logs - _usual(row.subject, row.load), dtype=np.float64)

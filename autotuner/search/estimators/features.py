@@ -13,9 +13,10 @@ from autotuner.search.estimators.base import Load, Subject
 from autotuner.search.estimators.gpu_sheets import find_sheet
 from autotuner.spec.server import is_number
 
-__all__ = ["Encoding", "features_of", "group_of"]
+__all__ = ["Encoding", "features_of", "group_of", "usual_speed"]
 
 _BITS = {"bf16": 16, "fp8": 8, "int8": 8, "fp4": 4, "int4": 4}
+_WIDER, _KNEE = 0.3, 64.0
 _SAID_ELSEWHERE = frozenset(
     {
         *("tensor-parallel-size", "tp-size", "tp", "pipeline-parallel-size", "pp-size", "pp"),
@@ -30,6 +31,16 @@ _SAID_ELSEWHERE = frozenset(
 def group_of(subject: Subject) -> str:
     """What has a level of its own: a model, in its number format, on a GPU."""
     return "|".join((subject.model, _gpu_name(subject), subject.weights or ""))
+
+
+def usual_speed(subject: Subject, load: Load) -> float:
+    """Logarithm of the speed of a user's tokens, but for a constant, as batching has it.
+
+    It falls with the requests in flight per GPU, to half of an idle server's at 64 of them, and
+    rises a little with the number of GPUs.
+    """
+    gpus = max(1, subject.gpus)
+    return _WIDER * math.log(gpus) - math.log1p(load.concurrency / gpus / _KNEE)
 
 
 def features_of(subject: Subject, load: Load) -> dict[str, float]:

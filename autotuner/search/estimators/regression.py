@@ -46,8 +46,9 @@ class Prior:
 
 
 _PRIORS = tuple(
-    Prior(trend=trend, common=common, noise=noise, reach=reach)
-    for trend, common, reach in ((1.0, 0.3, 1.0), (1.0, 1.0, 2.0), (0.3, 3.0, 3.0))
+    Prior(trend=size, common=size, noise=noise, reach=reach)
+    for size in (0.1, 0.3)
+    for reach in (1.0, 2.0)
     for noise in (0.003, 0.02)
 )
 

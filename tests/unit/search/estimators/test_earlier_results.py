@@ -32,6 +32,14 @@ def test_between_two_measured_concurrencies_it_interpolates_on_their_logarithm()
     assert said.tpot_sigma < 0.3
 
 
+def test_where_nothing_is_near_servers_are_thought_to_batch_as_usual():
+    rows = tuple(measured(concurrencies=(1, 2, 4)))
+    tpot_s = [estimate(rows, concurrency=c).tpot_s for c in (4, 64, 1024)]
+    assert tpot_s == sorted(tpot_s)
+    throughput = [estimate(rows, concurrency=c).output_throughput_tok_s for c in (4, 64, 1024)]
+    assert throughput[2] / throughput[1] < throughput[1] / throughput[0] <= 16
+
+
 def test_of_another_model_it_knows_the_order_and_says_that_the_level_is_unknown():
     rows = [row for tensor in (1, 2, 4) for row in measured(tensor=tensor)]
     same = estimate(rows, tensor=2)
