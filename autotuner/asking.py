@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from autotuner.alike_failures import OF_NO_CONFIGURATION
 from autotuner.planning import Plan
@@ -21,6 +23,8 @@ from autotuner.spending import Spent, exhausted
 
 __all__ = ["Asked", "Asking"]
 
+_MOST_OF_A_KIND = 4096
+"""More of a kind than any cluster has places for at once."""
 _SAYS_NOTHING = OF_NO_CONFIGURATION | {
     FailureKind.DIRTY_GPU,
     FailureKind.MODEL_NOT_FOUND,
@@ -61,14 +65,17 @@ class Asking:
         self._rows: dict[str, dict[Level, list[LevelResult]]] = {}
         self._ended_gpu_s = 0.0
         self._left = {e.id: e for e in plan.in_order if e.id in self._candidates}
+        self._left_of: dict[Footprint, dict[str, Experiment]] = defaultdict(dict)
+        for experiment in self._left.values():
+            self._left_of[experiment.footprint][experiment.id] = experiment
         self._asked = 0
         """In this run, of those that no run before had begun."""
         begun = {told.candidate for told in past.told}
         for told in past.told:
-            self._left.pop(told.candidate, None)
+            self._take(told.candidate)
             self._tell(told)
         for experiment in to_do:
-            del self._left[experiment.id]
+            self._take(experiment.id)
             self._strategy.tell(Told(experiment.id))
         # The baseline, where nothing has been measured yet.
         self._asked = len(begun | {e.id for e in to_do}) - past.spent.experiments
@@ -84,11 +91,12 @@ class Asking:
 
     @property
     def left(self) -> Mapping[Footprint, Sequence[Experiment]]:
-        """Candidates that nobody has asked for, by what they need."""
-        found: dict[Footprint, list[Experiment]] = {}
-        for experiment in self._left.values():
-            found.setdefault(experiment.footprint, []).append(experiment)
-        return found
+        """Candidates that nobody has asked for, by what they need; of each kind the first ones."""
+        return {
+            need: list(islice(some.values(), _MOST_OF_A_KIND))
+            for need, some in self._left_of.items()
+            if some
+        }
 
     def ask(self, room: int, committed_gpu_s: float, run_s: float) -> tuple[Asked, ...]:
         """Up to so many candidates to measure now; none where it is enough, or better to wait.
@@ -104,11 +112,18 @@ class Asking:
         room = room if most is None else min(room, most - self.asked)
         found = []
         for ask in self._strategy.ask(room):
-            experiment = self._left.pop(ask.candidate, None)
+            experiment = self._take(ask.candidate)
             if experiment is not None:
                 self._asked += 1
                 found.append(Asked(experiment, ask))
         return tuple(found)
+
+    def _take(self, id_: str) -> Experiment | None:
+        """It is left no longer; None where it was not."""
+        experiment = self._left.pop(id_, None)
+        if experiment is not None:
+            del self._left_of[experiment.footprint][id_]
+        return experiment
 
     def why_no_more(self, committed_gpu_s: float, run_s: float) -> str | None:
         """Why nothing more is asked for, in a sentence; None: more may be.

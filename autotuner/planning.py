@@ -14,7 +14,7 @@ from autotuner.engines.base import Rank
 from autotuner.engines.registry import load_engine
 from autotuner.engines.spans import command_of_rank
 from autotuner.errors import PlanError
-from autotuner.resolving import experiment_at, tolerant_workloads
+from autotuner.resolving import Resolver
 from autotuner.search.exclusion import excluded
 from autotuner.search.space import Point, all_points, combinations, even_points
 from autotuner.spec.experiment import Experiment, content_id
@@ -172,13 +172,12 @@ def plan(spec: StudySpec) -> Plan:
         PlanError: an engine that does not exist, a parallel size that is none, a search space of
             which nothing remains, or one that is too large to be measured whole.
     """
-    engine = load_engine(spec.engine.name)
-    workloads = tolerant_workloads(spec)
+    resolver = Resolver(spec)
     pool = _Pool(spec)
     experiments: dict[str, Experiment] = {}
     duplicates: list[Duplicate] = []
     for parameters in pool.points(experiments):
-        experiment = experiment_at(spec, engine, workloads, parameters)
+        experiment = resolver.experiment(parameters)
         if experiment.id in experiments:
             duplicates.append(Duplicate(parameters, experiments[experiment.id]))
         else:
@@ -189,7 +188,7 @@ def plan(spec: StudySpec) -> Plan:
             f"the last one because: {pool.last_reason}. Loosen the rules under 'exclude'"
         )
     if spec.baseline is not None:
-        baseline = experiment_at(spec, engine, workloads, spec.baseline)
+        baseline = resolver.experiment(spec.baseline)
         baseline = replace(experiments.get(baseline.id, baseline), is_baseline=True)
         experiments = {baseline.id: baseline} | experiments | {baseline.id: baseline}
     numbered = [replace(e, index=index) for index, e in enumerate(experiments.values())]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from autotuner.engines.base import Engine
+from autotuner.engines.registry import load_engine
 from autotuner.engines.spans import refuse_span
 from autotuner.errors import PlanError
 from autotuner.spec.experiment import Experiment
@@ -15,10 +16,10 @@ from autotuner.spec.server import Footprint, ServerConfig, Value, spelled
 from autotuner.spec.study import ENVIRONMENT_PREFIX, StudySpec
 from autotuner.spec.workload import Workload
 
-__all__ = ["experiment_at", "tolerant_workloads"]
+__all__ = ["Resolver"]
 
 
-def tolerant_workloads(spec: StudySpec) -> tuple[Workload, ...]:
+def _tolerant(spec: StudySpec) -> tuple[Workload, ...]:
     """The workloads, with the share of failed requests that the constraints allow."""
     allowed = [
         _tolerated(constraint)
@@ -38,17 +39,40 @@ def _tolerated(constraint: Constraint) -> float:
     return min(1.0, constraint.limit * (1 + penalty.fail_ratio))
 
 
-def experiment_at(
-    spec: StudySpec,
-    engine: Engine,
-    workloads: tuple[Workload, ...],
-    parameters: Mapping[str, Value],
-) -> Experiment:
-    """The experiment that measures a point of the space; its index is not known yet.
+class Resolver:
+    """Makes the experiments of one study.
 
     Raises:
-        PlanError: a parallel size that is none, or GPUs that cannot be spread over nodes.
+        PlanError: an engine that does not exist.
     """
+
+    def __init__(self, spec: StudySpec) -> None:
+        self._spec = spec
+        self._engine = load_engine(spec.engine.name)
+        self._workloads = _tolerant(spec)
+        self._workloads_content = [workload.content() for workload in self._workloads]
+        self._bench = spec.bench.content()
+
+    def experiment(self, parameters: Mapping[str, Value]) -> Experiment:
+        """The experiment that measures a point of the space; its index is not known yet.
+
+        Raises:
+            PlanError: a parallel size that is none, or GPUs that cannot be spread over nodes.
+        """
+        server = _server(self._spec, parameters)
+        footprint = _footprint(self._spec, self._engine, server)
+        refuse_span(server, footprint)
+        return Experiment(
+            id=Experiment.id_under(server, self._workloads_content, footprint, self._bench),
+            index=0,
+            parameters=dict(parameters),
+            server=server,
+            workloads=self._workloads,
+            footprint=footprint,
+        )
+
+
+def _server(spec: StudySpec, parameters: Mapping[str, Value]) -> ServerConfig:
     flags = {**spec.engine.flags}
     environment = {**spec.engine.environment}
     for name, value in parameters.items():
@@ -56,7 +80,7 @@ def experiment_at(
             flags[name] = value
         elif value is not None:
             environment[name.removeprefix(ENVIRONMENT_PREFIX)] = spelled(value)
-    server = ServerConfig(
+    return ServerConfig(
         engine=spec.engine.name,
         model=spec.model,
         # Omitted either way: with them gone, points that start the same server get the same id.
@@ -66,16 +90,6 @@ def experiment_at(
         command=spec.engine.command,
         launcher=spec.launcher,
         launch=spec.launch,
-    )
-    footprint = _footprint(spec, engine, server)
-    refuse_span(server, footprint)
-    return Experiment(
-        id=Experiment.id_of(server, workloads, footprint, spec.bench.content()),
-        index=0,
-        parameters=dict(parameters),
-        server=server,
-        workloads=workloads,
-        footprint=footprint,
     )
 
 

@@ -122,6 +122,7 @@ class StudyRecord:
         Raises:
             PlanError: where two parameters would share a result column.
         """
+        parts = _Parts(spec)
         return StudyRecord(
             study_id=study_id,
             name=spec.name,
@@ -136,7 +137,7 @@ class StudyRecord:
                     dict(e.parameters),
                     e.levels,
                     launch_commands.get(e.id, ""),
-                    _parts(e, spec),
+                    parts.of(e),
                     (servers or {}).get(e.id),
                     e.footprint,
                     e.is_baseline,
@@ -202,10 +203,21 @@ def _searched(spec: StudySpec, candidates: int, combinations: int) -> SearchedSp
     return SearchedSpace(searching.strategy, candidates, combinations or candidates, values)
 
 
-def _parts(experiment: Experiment, spec: StudySpec) -> dict[str, str]:
-    return {
-        "server": content_id(experiment.server.content()),
-        "workloads": content_id([workload.content() for workload in experiment.workloads]),
-        "resources": content_id(experiment.footprint.content()),
-        "bench": content_id(spec.bench.content()),
-    }
+class _Parts:
+    """Hashes of what makes an experiment's id; workloads are most often shared by all."""
+
+    def __init__(self, spec: StudySpec) -> None:
+        self._bench = content_id(spec.bench.content())
+        self._workloads: dict[int, str] = {}
+
+    def of(self, experiment: Experiment) -> dict[str, str]:
+        workloads = experiment.workloads
+        if id(workloads) not in self._workloads:
+            content = [workload.content() for workload in workloads]
+            self._workloads[id(workloads)] = content_id(content)
+        return {
+            "server": content_id(experiment.server.content()),
+            "workloads": self._workloads[id(workloads)],
+            "resources": content_id(experiment.footprint.content()),
+            "bench": self._bench,
+        }

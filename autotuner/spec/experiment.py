@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -244,10 +244,20 @@ class Experiment:
         bench: Mapping[str, object],
     ) -> str:
         """Id of an experiment with this content."""
+        return Experiment.id_under(server, [w.content() for w in workloads], footprint, bench)
+
+    @staticmethod
+    def id_under(
+        server: ServerConfig,
+        workloads: Sequence[Mapping[str, object]],
+        footprint: Footprint,
+        bench: Mapping[str, object],
+    ) -> str:
+        """As `id_of`, of workloads as plain values: thousands of experiments share them."""
         return content_id(
             {
                 "server": server.content(),
-                "workloads": [workload.content() for workload in workloads],
+                "workloads": list(workloads),
                 "footprint": footprint.content(),
                 "bench": dict(bench),
             }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeGuard
 
 from autotuner.spec.launching import LaunchSettings, decisive_settings
@@ -137,7 +137,9 @@ class ServerConfig:
 
     def content(self) -> dict[str, Any]:
         """What of it can change a measurement."""
-        content = asdict(self)
+        # Not copied in depth, as `asdict` would: a search has thousands of candidates.
+        content: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        content["model"] = asdict(self.model)
         del content["launch"]
         if self.launch is not None:
             content["launch"] = decisive_settings(self.launch)
