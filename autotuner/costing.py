@@ -121,10 +121,9 @@ def _searched(plan: Plan, strategy: Strategy | None, gpus: int | None) -> tuple[
         count = min(count, budget.experiments)
     if budget.gpu_hours is not None and mean.gpu_h:
         count = min(count, math.ceil(budget.gpu_hours / mean.gpu_h))
-    if budget.wall_hours is not None:
-        at_once = max(1.0, (gpus or 0) * mean.hours / mean.gpu_h) if mean.gpu_h else 1.0
-        if gpus is not None or not mean.gpu_h:
-            count = min(count, math.ceil(budget.wall_hours * at_once / mean.hours))
+    if budget.wall_hours is not None and gpus is not None and mean.gpu_h:
+        at_once = max(1.0, gpus * mean.hours / mean.gpu_h)
+        count = min(count, math.ceil(budget.wall_hours * at_once / mean.hours))
     return max(1, count), expected is None
 
 

@@ -81,7 +81,8 @@ def limits_text(budget: Budget, before: str = "") -> str:
     if budget.gpu_hours is not None:
         limits.append(f"{budget.gpu_hours:g} GPU-hours")
     if budget.wall_hours is not None:
-        limits.append(f"{budget.wall_hours:.3g} h")
+        minutes = 60 * budget.wall_hours
+        limits.append(f"{minutes:.0f} min" if minutes < 120 else f"{budget.wall_hours:g} h")
     return f"{before}up to {' and '.join(limits)}" if limits else ""
 
 

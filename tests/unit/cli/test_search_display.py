@@ -138,6 +138,7 @@ def test_of_a_drawn_pool_the_whole_space_is_told(shown: Shown) -> None:
     [
         (Budget(), ""),
         (Budget(40), "up to 40 experiments"),
+        (Budget(wall_hours=1 / 6), "up to 10 min"),
         (Budget(1000, 12.5, 8.0), "up to 1,000 experiments and 12.5 GPU-hours and 8 h"),
     ],
 )
