@@ -181,8 +181,8 @@ class Launcher(ABC):
     ) -> str | None:
         """What a command prints where servers run, of the standard output; no server is started.
 
-        None where it cannot be run, or takes too long; it is then ended. Its exit status says
-        nothing.
+        None where it cannot be run, is killed, or takes too long; it is then ended. Its exit status
+        says nothing else.
 
         Args:
             environment: What is added to the one that servers get.

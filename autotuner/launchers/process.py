@@ -115,7 +115,9 @@ def printed(
         return None
     with process:
         try:
-            return process.communicate(timeout=timeout_s)[0].decode(errors="replace")
+            said = process.communicate(timeout=timeout_s)[0]
+            # What a signal ended may have had more to say.
+            return said.decode(errors="replace") if process.returncode >= 0 else None
         except subprocess.TimeoutExpired:
             return None
         finally:

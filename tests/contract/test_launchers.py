@@ -23,11 +23,13 @@ from autotuner.bench.chat_client import served_models
 from autotuner.engines.registry import load_engine
 from autotuner.errors import LaunchError
 from autotuner.launchers.base import LaunchRequest
+from autotuner.launchers.docker import printed
 from autotuner.launchers.docker.container import container_name
 from autotuner.launchers.docker.labels import LEASE_LABEL
 from autotuner.launchers.registry import load_launcher
 from autotuner.node.compile_cache import CACHE_VARIABLE, held_compile_cache
 from autotuner.node.cpu_meter import CpuMeter
+from autotuner.node.known_flags import look_at_flags
 from autotuner.spec.experiment import FailureKind
 from autotuner.spec.launching import DockerSettings, Mount
 from autotuner.spec.server import CpuPlan, Footprint, Model, ServerConfig
@@ -316,6 +318,81 @@ def test_a_question_is_answered_where_the_server_runs(subject, wait_until):
     assert server.ask(["/no/such/program"]) is None
     server.stop()
     assert subject.is_docker is (server.ask(version) is None)
+
+
+class TestPrinted:
+    """What a program prints where servers run, without one."""
+
+    def printed(self, subject, code, *, timeout_s=120.0, **environment):
+        return load_launcher(subject.launcher).printed_by(
+            subject.config(),
+            [sys.executable, "-c", code, subject.mark],
+            environment,
+            timeout_s=timeout_s,
+        )
+
+    def test_all_of_the_standard_output_is_read_and_nothing_is_left(self, subject, wait_until):
+        code = (
+            "import os, sys; print(os.environ['GREETING']); print('err', file=sys.stderr); "
+            "print('x' * 300_000); sys.exit(3)"
+        )
+        said = self.printed(subject, code, GREETING="hello")
+        assert said == "hello\n" + "x" * 300_000 + "\n"
+        assert wait_until(subject.nothing_left)
+        assert all_containers(subject) == []
+
+    def test_one_that_takes_too_long_is_ended(self, subject, wait_until):
+        assert self.printed(subject, "import time; time.sleep(3600)", timeout_s=3.0) is None
+        assert wait_until(subject.nothing_left)
+        assert all_containers(subject) == []
+
+    def test_what_one_says_that_is_killed_is_not_believed(self, subject):
+        code = "import os, signal; print('half', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+        assert self.printed(subject, code) is None
+
+    def test_a_program_that_is_not_there_prints_nothing(self, subject):
+        launcher = load_launcher(subject.launcher)
+        said = launcher.printed_by(subject.config(), ["no-such-program"], {}, timeout_s=60.0)
+        assert said is None
+        assert all_containers(subject) == []
+
+    def test_programs_are_told_apart(self, subject):
+        launcher = load_launcher(subject.launcher)
+        first, other = ("/bin/true", "/bin/false")
+        names = [launcher.identity(subject.config(), name, {}) for name in (first, first, other)]
+        assert names[0] == names[1] != names[2]
+
+    def test_the_flags_of_a_study_are_held_against_its_engines_own(self, subject, monkeypatch):
+        monkeypatch.setenv(CACHE_VARIABLE, "off")
+        look = look_at_flags(subject.config(), {"max-num-sequences": (4,), "max-num-seqs": (4,)})
+        assert look.unchecked is None
+        assert [fault.flag for fault in look.faults] == ["max-num-sequences"]
+
+
+def test_what_the_dead_left_of_a_question_goes_with_the_next_one(docker_subject, monkeypatch):
+    def ask():
+        return docker_launcher.printed_by(
+            docker_subject.config(), [sys.executable, "-c", "print(1)"], {}, timeout_s=120.0
+        )
+
+    docker_launcher = load_launcher("docker")
+    monkeypatch.setattr(printed, "_output", lambda client, container, timeout_s: None)
+    assert ask() is None  # as if it had died here
+    assert len(all_containers(docker_subject)) == 1
+    monkeypatch.undo()
+    assert ask() == "1\n"
+    assert len(all_containers(docker_subject)) == 1  # somebody may still be at it
+    monkeypatch.setattr(printed, "_FORGOTTEN_S", -60.0)
+    assert ask() == "1\n"
+    assert all_containers(docker_subject) == []
+
+
+def all_containers(subject):
+    """Those in which a program was to print something."""
+    if subject.daemon is None:
+        return []
+    with client_of(subject.daemon.address) as client:
+        return client.api.containers(all=True, filters={"label": printed._LABEL})
 
 
 def test_what_one_server_compiles_the_next_one_finds(subject, wait_until, monkeypatch):

@@ -12,6 +12,7 @@ from typing import Any
 from autotuner.launchers.base import Launcher, LaunchRequest, Readiness, Server
 from autotuner.launchers.docker.container import container_order
 from autotuner.launchers.docker.daemon import DAEMON_VARIABLES
+from autotuner.launchers.docker.printed import image_program, printed_in_container
 from autotuner.launchers.docker.readiness import look
 from autotuner.launchers.kept import KeptServer, keeper_environment
 from autotuner.launchers.process import first_line
@@ -49,6 +50,7 @@ class DockerLauncher(Launcher):
     """Starts the engine's command in a container."""
 
     name = "docker"
+    runs_programs = True
 
     def start(self, request: LaunchRequest) -> Server:
         order = container_order(request)
@@ -59,6 +61,21 @@ class DockerLauncher(Launcher):
         self, server: ServerConfig, footprint: Footprint, *, fetch: bool = False
     ) -> Sequence[Readiness]:
         return look(server, footprint, os.environ, fetch=fetch)
+
+    def identity(
+        self, server: ServerConfig, program: str, environment: Mapping[str, str]
+    ) -> str | None:
+        return image_program(server, program)
+
+    def printed_by(
+        self,
+        server: ServerConfig,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        timeout_s: float,
+    ) -> str | None:
+        return printed_in_container(server, command, environment, timeout_s=timeout_s)
 
 
 def removal_will(token: str, daemon: str | None) -> Will:

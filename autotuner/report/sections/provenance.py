@@ -31,6 +31,7 @@ def provenance_section(subject: Subject) -> Markup:
         ("niceness of the servers", _distinct(attempts, "nice")),
         ("levels", _levels(subject)),
         ("order", _order(subject)),
+        *([("space", f"preset {', '.join(study.presets)}")] if study.presets else []),
     ]
     return join(
         [

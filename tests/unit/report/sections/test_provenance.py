@@ -37,3 +37,10 @@ def test_images_of_containers_are_named_with_what_they_were(subject: Subject) ->
 
 def test_a_study_without_containers_has_no_word_of_images(subject: Subject) -> None:
     assert "image" not in provenance_section(subject)
+
+
+def test_the_presets_of_a_space_are_named_with_their_versions(subject: Subject) -> None:
+    assert "<dt>space</dt>" not in provenance_section(subject)
+    study = replace(subject.study, presets=("vllm/latency@1", "vllm/throughput@2"))
+    text = provenance_section(Subject(replace(subject.results, study=study), ()))
+    assert "preset vllm/latency@1, vllm/throughput@2" in text
