@@ -9,7 +9,9 @@ import numpy as np
 
 from autotuner.search.axes import Axes, Place
 from autotuner.search.base import Candidate, Problem, Told
-from autotuner.search.findings import Point
+from autotuner.search.feasibility import chance_of_no_crash
+from autotuner.search.findings import CRASHED, Point
+from autotuner.search.likeness import features_of
 from autotuner.search.optuna_study import OptunaStudy
 from autotuner.search.pool import PoolStrategy
 from autotuner.search.spread import spread_out
@@ -18,6 +20,7 @@ __all__ = ["SampledStrategy"]
 
 _FIRST = 8
 _TRIES = 3
+_LIKELY = 0.5
 
 
 class SampledStrategy(PoolStrategy):
@@ -35,6 +38,7 @@ class SampledStrategy(PoolStrategy):
         super().__init__(problem)
         candidates, searching = problem.candidates, problem.searching
         self._axes = Axes([candidate.parameters for candidate in candidates])
+        self._features = features_of(self._axes)
         self._index = {candidate.id: index for index, candidate in enumerate(candidates)}
         self._spread = spread_out(candidates, self._axes, searching.seed)
         self._first = _FIRST if searching.first is None else searching.first
@@ -97,7 +101,8 @@ class SampledStrategy(PoolStrategy):
         Where a suggestion has been asked for already, another is fetched before one beside it is
         taken: the sampler knows better than the distance where to look next.
         """
-        ids, indices = list(self.left), [self._index[one] for one in self.left]
+        ids = self._likely_to_run()
+        indices = [self._index[one] for one in ids]
         least, chosen = np.inf, ids[0]
         for _ in range(_TRIES):
             distances = self._axes.distances(study.suggest())[indices]
@@ -107,6 +112,22 @@ class SampledStrategy(PoolStrategy):
             if least == 0:
                 break
         return chosen
+
+    def _likely_to_run(self) -> list[str]:
+        """Those that are more likely to run than to crash; if there are none, the likeliest.
+
+        None is left out for good: when all others have been asked for, these come too.
+        """
+        left = list(self.left)
+        known = {one: points[0] for one, points in self._shown.items() if points}
+        ran = np.array([point.violation != CRASHED for point in known.values()])
+        tried = np.array([self._index[one] for one in known], dtype=np.int64)
+        # Another forest each time, so that none of its accidents lasts.
+        seed = self.problem.searching.seed + len(known)
+        chances = chance_of_no_crash(self._features, tried, ran, seed)
+        of_left = chances[[self._index[one] for one in left]]
+        likely = of_left >= min(_LIKELY, of_left.max())
+        return [one for one, is_likely in zip(left, likely, strict=True) if is_likely]
 
     def _place(self, candidate: str) -> Place:
         return self._axes.place_of(self._index[candidate])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import statistics
 import subprocess
 import sys
@@ -73,35 +74,55 @@ def test_the_best_is_found_in_half_the_experiments_that_chance_takes(slots: int)
 Crashes = Callable[[Mapping[str, Value]], bool]
 
 
+def into_the_corner(parameters: Mapping[str, Value]) -> float:
+    x, y = int(parameters["x"] or 0), int(parameters["y"] or 0)
+    return x * y.bit_length()
+
+
+@pytest.mark.parametrize("value", [hill, into_the_corner])
 @pytest.mark.parametrize(
     "crashes",
     [
         pytest.param(lambda parameters: parameters["word"] == "c", id="a word"),
         pytest.param(lambda parameters: parameters["x"] < 2, id="small numbers"),
+        pytest.param(lambda parameters: parameters["x"] > 2 and parameters["y"] > 4, id="a corner"),
     ],
 )
-def test_where_servers_crash_is_asked_for_less_than_by_chance(crashes: Crashes) -> None:
-    asked = among = 0
-    for seed in range(5):
-        searched = problem(seed)
-        strategy = TpeStrategy(searched)
-        bad = [one for one in searched.candidates if crashes(one.parameters)]
-        good = [one for one in searched.candidates if not crashes(one.parameters)]
-        for one in bad[:: len(bad) // 10][:10]:
+def test_after_ten_crashes_where_servers_crash_is_asked_for_less_than_by_chance(
+    crashes: Crashes, value: Callable[[Mapping[str, Value]], float]
+) -> None:
+    asked, seeds, more = 0, 5, 20
+    candidates = problem(0).candidates
+    by_id = {one.id: one for one in candidates}
+    bad = [one for one in candidates if crashes(one.parameters)]
+    good = [one for one in candidates if not crashes(one.parameters)]
+    for seed in range(seeds):
+        strategy, draw = TpeStrategy(problem(seed)), random.Random(seed)
+        for one in draw.sample(bad, 10):
             strategy.tell(Told(one.id, {}, Ended.FAILED))
-        for one in good[:: len(good) // 10][:10]:
-            strategy.tell(completed(one.id, hill(one.parameters)))
-        among += sum(crashes(one.parameters) for one in searched.candidates) - 10
-        by_id = {one.id: one for one in searched.candidates}
-        for _ in range(15):
-            (ask,) = strategy.ask(1)
-            one = by_id[ask.candidate]
+        for one in draw.sample(good, 10):
+            strategy.tell(completed(one.id, value(one.parameters)))
+        for _ in range(more):
+            one = by_id[strategy.ask(1)[0].candidate]
             asked += crashes(one.parameters)
             failed = Told(one.id, {}, Ended.FAILED)
-            end = failed if crashes(one.parameters) else completed(one.id, hill(one.parameters))
-            strategy.tell(end)
-    by_chance = 15 * among / (len(searched.candidates) - 20)
-    assert asked < by_chance / 3
+            strategy.tell(
+                failed if crashes(one.parameters) else completed(one.id, value(one.parameters))
+            )
+    by_chance = seeds * more * (len(bad) - 10) / (len(candidates) - 20)
+    assert asked < by_chance / 2
+
+
+def test_what_may_crash_is_asked_for_when_nothing_else_is_left() -> None:
+    searched = problem(0)
+    strategy = TpeStrategy(searched)
+    for one in searched.candidates:
+        if one.parameters["word"] != "c":
+            strategy.tell(completed(one.id, 1.0))
+        elif one.parameters["x"] != 3:
+            strategy.tell(Told(one.id, {}, Ended.FAILED))
+    left = {one.id for one in searched.candidates if one.id.endswith("c") and one.id[0] == "3"}
+    assert {ask.candidate for ask in strategy.ask(100)} == left
 
 
 def trials(strategy: SampledStrategy) -> list[optuna.trial.FrozenTrial]:
