@@ -42,6 +42,8 @@ class Margin:
     """Column of the nearest limit, or what else is missed."""
     times: int = 1
     """Measurements of this load."""
+    is_known: bool = True
+    """Whether the value is a distance, and not only a sign."""
 
     @property
     def is_sure(self) -> bool:
@@ -61,6 +63,10 @@ class FoundLoad:
     """The smallest that misses one beyond noise; None: none does."""
     limit: str
     """Column that the loads above miss, or what else; empty where none is missed."""
+    estimate: int | None = None
+    """Where the limit is reached, `largest` or between it and the next that misses. Loads are
+    measured in steps: taken by these alone, servers of the same step would seem equal, and those
+    of neighbouring ones further apart than they are."""
 
     def __str__(self) -> str:
         """E.g. ``48..56 (tpot_s_p95 limits)``."""
@@ -94,7 +100,17 @@ def bracket(margins: Iterable[Margin]) -> FoundLoad:
         max((m.concurrency for m in kept if m.is_sure), default=None),
         sure[0].concurrency if sure else None,
         (sure or missed)[0].limit if missed else "",
+        _crossing(kept[-1], missed[0] if missed else None) if kept else None,
     )
+
+
+def _crossing(below: Margin, above: Margin | None) -> int:
+    """The largest load with a margin, by a straight line over the logarithm of the load."""
+    if above is None or not (below.is_known and above.is_known):
+        return below.concurrency
+    part = below.value / (below.value - above.value)
+    crossing = below.concurrency * math.pow(above.concurrency / below.concurrency, part)
+    return max(below.concurrency, min(math.floor(crossing), above.concurrency - 1))
 
 
 def margin_of(concurrency: int, row: LevelRow | None, constraints: Sequence[Constraint]) -> Margin:
@@ -104,7 +120,7 @@ def margin_of(concurrency: int, row: LevelRow | None, constraints: Sequence[Cons
         row: None for one whose requests failed.
     """
     if row is None:
-        return Margin(concurrency, -_FAR, _FAR_NOISE, _FAILED)
+        return Margin(concurrency, -_FAR, _FAR_NOISE, _FAILED, is_known=False)
     times = int(number(row, "measurements") or 1)
     found = [_distance(row, constraint) for constraint in constraints]
     known = [one for one in found if one is not None]
@@ -112,9 +128,10 @@ def margin_of(concurrency: int, row: LevelRow | None, constraints: Sequence[Cons
         known = [one for one in known if one[0] < 0]
         if not known:  # a number is missing, which keeps no limit
             missing = [c.column for c in constraints if number(row, c.column) is None]
-            return Margin(concurrency, -_FAR, _FAR_NOISE, " and ".join(missing), times)
+            words = " and ".join(missing)
+            return Margin(concurrency, -_FAR, _FAR_NOISE, words, times, is_known=False)
     if not known:
-        return Margin(concurrency, _FAR, _FAR_NOISE, "", times)
+        return Margin(concurrency, _FAR, _FAR_NOISE, "", times, is_known=False)
     value, noise, column = min(known)
     return Margin(concurrency, value, max(noise, _LEAST_NOISE / math.sqrt(times)), column, times)
 
@@ -145,7 +162,8 @@ def monotone(margins: Iterable[Margin]) -> list[Margin]:
 def _together(margins: Sequence[Margin]) -> Margin:
     value, noise = _mean(margins)
     times = sum(margin.times for margin in margins)
-    return replace(margins[0], value=value, noise=noise, times=times)
+    known = all(margin.is_known for margin in margins)
+    return replace(margins[0], value=value, noise=noise, times=times, is_known=known)
 
 
 def _mean(margins: Sequence[Margin]) -> tuple[float, float]:

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from autotuner.results.aggregate import Reading, read_objective
+from autotuner.results.aggregate import Reading
 from autotuner.results.confidence.intervals import Interval, interval
 from autotuner.results.confidence.noise import pooled_noise, summarise
 from autotuner.results.confidence.verdict import Verdict, judge
 from autotuner.results.limits import penalised
 from autotuner.results.measured import Measured
-from autotuner.results.server_values import counting_levels, values_per_server
+from autotuner.results.server_values import read_levels, values_per_server
 from autotuner.results.study_record import ExpectedExperiment
 from autotuner.spec.judging import Judging
 from autotuner.spec.objective import Direction
@@ -192,7 +192,7 @@ def score_experiment(
     that the objective looks at have the number and keep the constraints. Limits are judged on
     the pooled levels. Where the best level counts, one may have been skipped.
     """
-    objective, constraints = judging.objective, judging.constraints
+    objective = judging.objective
     unit = unit_of(objective.metric)
     if measured is None:
         return Score(None, unit, False, "not started", None), EntryStatus.PENDING
@@ -200,8 +200,7 @@ def score_experiment(
         most = "" if experiment.found else f" of {len(experiment.levels)}"
         reason = f"running or interrupted: {measured.rows}{most} levels stored"
         return Score(None, unit, False, reason, None), EntryStatus.PENDING
-    levels = counting_levels(experiment, measured, judging)
-    reading = read_objective(levels, measured.usable, objective, constraints)
+    levels, reading = read_levels(experiment, measured, judging)
     reason = measured.problem(levels) or reading.reason
     samples: tuple[float, ...] = ()
     if not reason:

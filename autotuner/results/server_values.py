@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from autotuner.results.aggregate import Reading, read_objective, value_at
 from autotuner.results.found_load import FoundLoad, found_load
@@ -14,7 +15,7 @@ from autotuner.spec.judging import Judging
 from autotuner.spec.objective import Over
 from autotuner.spec.workload import Level
 
-__all__ = ["counting_levels", "found_loads", "values_per_server"]
+__all__ = ["counting_levels", "found_loads", "read_levels", "values_per_server"]
 
 _NONE_HERE = "on one of {count} servers, {reason}"
 
@@ -48,6 +49,22 @@ def found_loads(
     return loads
 
 
+def read_levels(
+    experiment: ExpectedExperiment, measured: Measured, judging: Judging
+) -> tuple[tuple[Level, ...], Reading]:
+    """The levels that count, and what they say for the objective.
+
+    Where that is the load itself, and it was found, the value lies where the limit is reached.
+    """
+    levels = counting_levels(experiment, measured, judging)
+    reading = read_objective(levels, measured.usable, judging.objective, judging.constraints)
+    if judging.objective.metric == "concurrency" and reading.level is not None:
+        load = found_loads(experiment, measured.levels, judging).get(reading.level.workload)
+        if load is not None and load.estimate is not None:
+            reading = replace(reading, value=float(load.estimate))
+    return levels, reading
+
+
 def values_per_server(
     experiment: ExpectedExperiment, measured: Measured, reading: Reading, judging: Judging
 ) -> tuple[tuple[float, ...], str]:
@@ -63,8 +80,7 @@ def values_per_server(
     values = []
     for rows in measured.attempts:
         alone = Measured("completed", "", rows, (rows,))
-        levels = counting_levels(experiment, alone, judging)
-        own = read_objective(levels, alone.usable, objective, constraints)
+        _, own = read_levels(experiment, alone, judging)
         if own.value is None or own.reason:
             reason = own.reason or "the objective has no value"
             return (), _NONE_HERE.format(count=len(measured.attempts), reason=reason)

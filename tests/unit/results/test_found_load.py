@@ -117,3 +117,15 @@ def test_margins_never_rise_with_the_load() -> None:
     # Twice 4, at 0.2 and 0.4, is better than 2: they are all taken together.
     assert fitted[1].value == fitted[2].value == pytest.approx((0.0 + 2 * 0.3) / 3)
     assert fitted[2].times == 2
+
+
+def test_between_two_loads_it_is_estimated_where_the_limit_is_reached() -> None:
+    near, far = found({40: 0.049, 60: 0.08}), found({40: 0.03, 60: 0.051})
+    assert (near.estimate, far.estimate) == (40, 58)
+    assert found({8: 0.02, 9: 0.0501}).estimate == 8
+    assert found({8: 0.02, 16: 0.03}).estimate == 16
+    assert found({8: 0.08}).estimate is None
+
+
+def test_beside_a_level_that_failed_nothing_is_estimated() -> None:
+    assert found({40: 0.03}, 60).estimate == 40

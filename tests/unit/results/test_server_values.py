@@ -17,7 +17,7 @@ from autotuner.spec.workload import Level
 
 LIMIT = Constraint("tpot_s", "p95", 0.05)
 LOAD = Judging(Objective("load", "concurrency", Direction.MAXIMIZE, over=Over.BEST), (LIMIT,))
-STEPS = (1, 2, 4, 8, 16)
+STEPS = tuple(range(1, 17))
 CODE = Level("code", "D(1,1)", 8)
 
 
@@ -57,12 +57,12 @@ def scored(
 
 
 def test_the_load_is_the_largest_level_that_keeps_the_limits() -> None:
-    score, status = scored(measured(rows(1, 2, 4, missed=8)))
+    score, status = scored(measured(rows(1, 2, 4, missed=5)))
     assert (score.value, score.level, status) == (4, str(chat(4)), EntryStatus.FEASIBLE)
 
 
 def test_levels_that_no_server_was_measured_at_are_not_missing() -> None:
-    assert counting_levels(EXPERIMENT, measured(rows(1, 4, missed=8)), LOAD) == (chat(1), chat(4))
+    assert counting_levels(EXPERIMENT, measured(rows(1, 4, missed=5)), LOAD) == (chat(1), chat(4))
 
 
 def test_a_level_whose_requests_failed_is_too_much_and_no_failure() -> None:
@@ -75,17 +75,17 @@ def test_a_level_whose_requests_failed_is_too_much_and_no_failure() -> None:
 
 
 def test_a_level_above_one_that_misses_does_not_count_by_luck() -> None:
-    levels = {**rows(1, 2), chat(4): row(4, 0.06), chat(8): row(8, 0.0495), chat(16): row(16, 0.09)}
+    levels = {**rows(1, 2), chat(3): row(3, 0.06), chat(4): row(4, 0.0495), chat(5): row(5, 0.09)}
     assert scored(measured(levels))[0].value == 2
 
 
 def test_each_server_has_a_load_of_its_own() -> None:
-    score, _ = scored(measured(rows(1, 4, missed=8), rows(4, 2, missed=8), rows(2, 8, missed=16)))
+    score, _ = scored(measured(rows(1, 4, missed=5), rows(4, 2, missed=5), rows(2, 8, missed=9)))
     assert score.samples == (4, 4, 8)
 
 
 def test_a_server_that_keeps_the_limits_at_no_load_is_not_left_out() -> None:
-    score, status = scored(measured(rows(1, 2, 4, missed=8), {chat(1): row(1, 0.08)}))
+    score, status = scored(measured(rows(1, 2, 4, missed=5), {chat(1): row(1, 0.08)}))
     assert status is EntryStatus.INFEASIBLE
     assert score.reason.startswith("on one of 2 servers, ")
     assert score.samples == ()
@@ -114,7 +114,7 @@ def test_another_objective_looks_at_the_levels_up_to_the_load() -> None:
     judging = Judging(
         Objective("t", "output_throughput_tok_s", Direction.MAXIMIZE, over=Over.BEST), (LIMIT,)
     )
-    assert scored(measured(rows(1, 2, 4, missed=8)), judging)[0].value == 400
+    assert scored(measured(rows(1, 2, 4, missed=5)), judging)[0].value == 400
 
 
 def test_levels_that_are_listed_beside_it_must_all_be_there() -> None:
@@ -141,3 +141,16 @@ def test_a_found_load_can_be_a_term_of_a_weighted_mean() -> None:
 def test_a_study_that_runs_tells_how_many_levels_there_are_so_far() -> None:
     running = Measured(None, "", rows(1, 2))
     assert scored(running)[0].reason == "running or interrupted: 2 levels stored"
+
+
+def crossing(low: float, high: float) -> dict[Level, LevelRow]:
+    """A server whose limit lies between 8 and 16."""
+    return {chat(8): row(8, low), chat(16): row(16, high)}
+
+
+def test_servers_are_compared_by_where_they_reach_the_limit_and_not_by_steps() -> None:
+    score, _ = scored(measured(crossing(0.03, 0.06), crossing(0.03, 0.08)))
+    assert score.samples == (12, 10)
+    assert score.level == str(chat(8))
+    alone, _ = scored(measured(crossing(0.03, 0.06)))
+    assert (alone.value, alone.samples) == (12, (12,))
