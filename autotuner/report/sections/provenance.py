@@ -83,12 +83,22 @@ def _distinct(attempts: pd.DataFrame, column: str) -> str:
 
 
 def _levels(subject: Subject) -> str:
-    levels = {level.of_all_repeats for e in subject.study.experiments for level in e.levels}
-    repeats = max(
-        (level.repeat for e in subject.study.experiments for level in e.levels), default=0
-    )
+    owed = [level for e in subject.study.experiments for level in e.owed]
+    repeats = max((level.repeat for level in owed), default=0)
     again = f", each measured {counted(repeats + 1, 'time')} per server" if repeats else ""
-    return ", ".join(map(str, sorted(levels))) + again
+    listed = ", ".join(map(str, sorted({level.of_all_repeats for level in owed})))
+    return "; ".join([*([listed + again] if owed else []), *_ranges(subject)])
+
+
+def _ranges(subject: Subject) -> list[str]:
+    """Of workloads whose load was to be found: between what."""
+    found = {
+        level for e in subject.study.experiments for level in e.levels if level.workload in e.found
+    }
+    spans: dict[str, list[int]] = {}
+    for level in sorted(found):
+        spans.setdefault(f"{level.workload} {level.scenario}", []).append(level.concurrency)
+    return [f"{name}: the load was found between {c[0]} and {c[-1]}" for name, c in spans.items()]
 
 
 def _order(subject: Subject) -> str:

@@ -24,16 +24,15 @@ def edge_level(inspected: Inspected) -> Iterator[Finding]:
     if best is None:
         return
     at = _concurrency(best)
-    steps = sorted({_concurrency(r) for r in measured if r["workload"] == best["workload"]})
-    if len(steps) < 2 or steps[0] < at < steps[-1] or at == 1:
-        return
-    highest = at == steps[-1]
-    skipped = [_concurrency(row) for row in _skipped(inspected, best)]
-    if any(other > at if highest else other < at for other in skipped):
-        return  # the levels before have shown that it does not
     if best["workload"] in inspected.experiments[leader].found:
         yield from _edge_of_range(leader, best, at, inspected)
         return
+    # A level that was skipped is known, too: those before have shown that it is no better.
+    known = [r for r in measured if r["workload"] == best["workload"]] + _skipped(inspected, best)
+    steps = sorted(set(map(_concurrency, known)))
+    if len(steps) < 2 or steps[0] < at < steps[-1] or at == 1:
+        return
+    highest = at == steps[-1]
     wanted = [*steps, 2 * at] if highest else [max(1, at // 2), *steps]
     yield Finding(
         "edge_level",

@@ -29,7 +29,8 @@ class Inspected:
     attempts: tuple[Row, ...]
     """Every attempt that has ended, oldest first; rows of `experiments_schema`."""
     levels: tuple[Row, ...]
-    """Levels of the compared attempts, each repeat by itself; rows of `LEVELS`."""
+    """Levels of the compared attempts, each repeat by itself, without those that were skipped;
+    rows of `LEVELS`."""
     pooled: tuple[Row, ...]
     """Levels with repeats and servers pooled."""
     counting: Mapping[str, tuple[str, ...]]
@@ -45,7 +46,11 @@ class Inspected:
             study=results.study,
             ranking=results.ranking(),
             attempts=tuple(attempts),
-            levels=tuple(r for r in rows_of(results.levels) if r["attempt_id"] in compared),
+            levels=tuple(
+                row
+                for row in rows_of(results.levels)
+                if row["attempt_id"] in compared and row["status"] != LevelStatus.SKIPPED.value
+            ),
             pooled=tuple(rows_of(results.pooled_levels)),
             counting=results.chosen,
             compared=results.compared,

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from autotuner.report.sections.provenance import provenance_section
 from autotuner.report.subject import Subject
+from autotuner.spec.workload import Level
 
 
 def test_it_names_study_versions_nodes_and_dates(subject: Subject) -> None:
@@ -44,3 +45,14 @@ def test_the_presets_of_a_space_are_named_with_their_versions(subject: Subject) 
     study = replace(subject.study, presets=("vllm/latency@1", "vllm/throughput@2"))
     text = provenance_section(Subject(replace(subject.results, study=study), ()))
     assert "preset vllm/latency@1, vllm/throughput@2" in text
+
+
+def test_a_load_that_was_to_be_found_is_told_by_its_range(subject: Subject) -> None:
+    steps = tuple(Level("found", "D(5,5)", concurrency) for concurrency in (1, 2, 4, 8))
+    experiments = tuple(
+        replace(e, levels=(*e.levels, *steps), found=("found",)) for e in subject.study.experiments
+    )
+    study = replace(subject.study, experiments=experiments)
+    page = provenance_section(replace(subject, results=replace(subject.results, study=study)))
+    assert "found D(5,5): the load was found between 1 and 8" in page
+    assert "found D(5,5) c=4" not in page

@@ -95,7 +95,14 @@ def test_a_plan_that_skipped_what_lies_beyond_has_shown_that_it_is_no_better(dra
     draft.best_level = "chat D(100,100) c=64"
     draft.change("e32", 64, status="ok")
     draft.change("e32", 1, status="skipped")
-    assert only(edge_level, draft).remedy == "workloads: concurrency: [8, 64, 128]"
+    assert only(edge_level, draft).remedy == "workloads: concurrency: [1, 8, 64, 128]"
+
+
+def test_where_all_else_was_skipped_the_best_is_at_the_edge_all_the_same(draft, only):
+    draft.best_level = "chat D(100,100) c=64"
+    for concurrency in (1, 8):
+        draft.change("e32", concurrency, status="skipped")
+    assert only(edge_level, draft).remedy == "workloads: concurrency: [1, 8, 64, 128]"
 
 
 def test_a_load_that_was_found_at_the_end_of_its_range_may_be_larger(draft, only, found):
