@@ -22,13 +22,14 @@ def estimate_of(
         experiments: Of the candidates.
         gpu: Model of the GPUs; None: the one that the study asks for.
     """
-    by_id = {experiment.id: experiment for experiment in experiments}
+    by_id = {
+        one.id: (subject_of(one.server, one.footprint, gpu=gpu), {w.name: w for w in one.workloads})
+        for one in experiments
+    }
 
     def estimate(candidate: Candidate, level: Level) -> Estimate | None:
-        experiment = by_id[candidate.id]
-        workload = next(w for w in experiment.workloads if w.name == level.workload)
-        subject = subject_of(experiment.server, experiment.footprint, gpu=gpu)
-        said = estimator.estimate(subject, load_of(workload, level))
+        subject, workloads = by_id[candidate.id]
+        said = estimator.estimate(subject, load_of(workloads[level.workload], level))
         return said if isinstance(said, Estimate) else None
 
     return estimate

@@ -18,7 +18,8 @@ class ByFlag(Estimator):
         if (speed := subject.flags.get("speed")) is None:
             return Unknown(f"no speed on {subject.gpu}")
         tpot_s = 1 / speed * (load.concurrency / 8) ** 0.5
-        return Estimate(0.01, tpot_s, load.concurrency / tpot_s, 0.5, 0.3, 0.3)
+        throughput = subject.flags.get("throughput", load.concurrency / tpot_s)
+        return Estimate(0.01, tpot_s, throughput, 0.5, 0.3, 0.3)
 
     def misfit(self, subject):
         return Misfit("2 > 1") if subject.flags.get("large") else None
@@ -62,6 +63,17 @@ def test_a_predicted_miss_of_a_limit_costs_places_and_never_the_rank():
     expected = forecast(slow, judging(constraints=limits), ByFlag())
     assert [one.rank for one in expected] == [1, 2, 3]
     assert expected[-1].reading.reason
+
+
+@pytest.mark.parametrize("over", [Over.BEST, Over.WORST])
+def test_a_value_that_hardly_keeps_the_limit_is_worth_less_than_a_sure_one(over):
+    limits = (Constraint("tpot_s", "mean", 1 / 20),)
+    large, sure = (
+        experiment(0, speed=15, throughput=1100),
+        experiment(1, speed=200, throughput=1000),
+    )
+    assert order([large, sure], judging(over=over)) == ["0", "1"]
+    assert order([large, sure], judging(over=over, constraints=limits)) == ["1", "0"]
 
 
 def test_the_likelier_level_wins_where_the_best_one_hardly_keeps_the_limit():

@@ -56,6 +56,17 @@ def test_its_standard_deviations_are_as_large_as_the_errors_that_it_makes():
     assert 0.7 < np.std(errors) < 1.4
 
 
+def test_new_groups_are_as_uncertain_as_groups_have_shown_to_be():
+    """Noise within groups is large here, and their levels are nearly alike."""
+    rows, names, values = groups_of_rows([0.0, 0.01, -0.01, 0.02], noise=0.3)
+    alike = Regression(rows, names, values).predict(np.zeros(2), "new").sigmas[0]
+    rows, names, values = groups_of_rows([0.0, 3.0, -3.0, 5.0], noise=0.3)
+    apart = Regression(rows, names, values)
+    new = apart.predict(np.zeros(2), "new").sigmas[0]
+    assert new > 2 * alike
+    assert new > 4 * apart.predict(np.zeros(2), "group 1").sigmas[0]
+
+
 def test_one_row_is_enough_to_be_asked_and_says_how_unsure_it_is():
     regression = Regression(np.zeros((1, 2)), ["a"], np.ones((1, 1)))
     assert regression.predict(np.zeros(2), "a").means[0] == pytest.approx(1.0)

@@ -87,6 +87,9 @@ def test_requests_that_find_no_room_in_the_cache_wait_for_their_first_token():
     crowded = estimate(tensor=2, load=(8192, 1024, 256))
     roomy = estimate(tensor=8, load=(8192, 1024, 256))
     assert crowded.ttft_s > 10 * roomy.ttft_s
+    more = estimate(tensor=2, load=(8192, 1024, 512))
+    assert more.tpot_s == pytest.approx(crowded.tpot_s), "no more of them decode at once"
+    assert more.output_throughput_tok_s == pytest.approx(crowded.output_throughput_tok_s)
     life_s = crowded.ttft_s + crowded.tpot_s * 1023
     assert 256 / life_s == pytest.approx(crowded.output_throughput_tok_s / 1024, rel=0.01)
 
