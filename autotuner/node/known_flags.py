@@ -23,6 +23,7 @@ from autotuner.launchers.base import Launcher
 from autotuner.launchers.registry import load_launcher
 from autotuner.node.compile_cache import own_cache_folder
 from autotuner.spec.experiment import content_id
+from autotuner.spec.launching import DockerSettings
 from autotuner.spec.secret_flags import is_secret_flag
 from autotuner.spec.server import ServerConfig, Value
 
@@ -81,10 +82,14 @@ def look_at_flags(server: ServerConfig, uses: FlagUses) -> FlagLook:
     commands = engine.help_commands(server)
     if not commands:
         return FlagLook(server.engine, unchecked="it has no list of its flags")
+    if not launcher.runs_programs:
+        return FlagLook(server.engine, unchecked=f"launcher {launcher.name} starts only servers")
     environment = {**engine.environment(server), **server.environment}
     identity = launcher.identity(server, commands[0][0], environment)
     if identity is None:
-        return FlagLook(server.engine, unchecked=f"{commands[0][0]} cannot be run here")
+        image = server.launch.image if isinstance(server.launch, DockerSettings) else None
+        missing = commands[0][0] if image is None else f"image {image}"
+        return FlagLook(server.engine, unchecked=f"{missing} is not on this node")
     kept = _kept_in(content_id([identity, server.engine, commands, sorted(environment.items())]))
     asked = _Asked(engine, launcher, server, environment, time.monotonic() + ASK_S)
     answer = _read(kept)

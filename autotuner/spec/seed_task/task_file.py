@@ -20,7 +20,7 @@ from autotuner.spec.seed_task.sections import BenchmarkSection, OptimizationSect
 from autotuner.spec.seed_task.traffic import read_workloads
 from autotuner.spec.server import Value
 from autotuner.spec.source_lines import Source
-from autotuner.spec.study import Axis, EngineConfig, StudySpec
+from autotuner.spec.study import Axis, EngineConfig, StudySource, StudySpec
 from autotuner.spec.study_launching import Overrides
 from autotuner.spec.study_paths import StudyPaths
 from autotuner.spec.study_problems import Problems, flow_text, unknown_name
@@ -119,6 +119,7 @@ class _TaskReader:
             output=Path.cwd() / "results" / name,
             description=description,
             warnings=notes.warnings(),
+            source=StudySource(str(problems.source.path), problems.source.lines),
         )
 
     def _optimization(self) -> OptimizationSection | None:

@@ -185,7 +185,7 @@ def test_of_a_flag_that_holds_a_secret_no_value_is_told(program: Program) -> Non
     ("engine", "executable", "said"),
     [
         ("custom", None, "it has no list of its flags"),
-        ("vllm", "no-such-program", "no-such-program cannot be run here"),
+        ("vllm", "no-such-program", "no-such-program is not on this node"),
         ("elsewhere", None, "no engine called 'elsewhere'"),
     ],
 )
@@ -196,6 +196,12 @@ def test_what_cannot_be_looked_at_is_said_and_refuses_nothing(
     look = look_at_flags(server, WRONG)
     assert said in str(look.unchecked)
     assert look.faults == ()
+
+
+def test_a_launcher_that_starts_only_servers_is_said_to() -> None:
+    server = ServerConfig("vllm", Model("/m", "/m"), {}, launcher="kubernetes")
+    look = look_at_flags(server, WRONG)
+    assert look == FlagLook("vllm", unchecked="launcher kubernetes starts only servers")
 
 
 def test_our_own_engine_is_asked_before_each_refusal_as_it_may_be_worked_on(

@@ -205,3 +205,12 @@ def test_a_baseline_has_the_first_parallel_sizes_and_else_defaults(task: TaskWri
 def test_a_task_without_parameters_measures_the_engines_defaults(task: TaskWriter) -> None:
     (experiment,) = plan(task.load(parameters=None)).experiments
     assert experiment.is_baseline
+
+
+def test_what_is_found_wrong_later_is_told_with_its_line(task: TaskWriter) -> None:
+    source = task.load().source
+    assert source is not None
+    lines = (task.folder / "task.json").read_text().splitlines()
+    line = source.line(("parameters", "tp-size"))
+    assert line is not None
+    assert '"tp-size"' in lines[line - 1]
