@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 from autotuner.errors import PlanError
 from autotuner.planning import ASSUMED_START_S, Plan
@@ -13,6 +14,7 @@ from autotuner.search.estimators.registry import load_estimator
 from autotuner.search.registry import load_strategy
 from autotuner.spec.experiment import Experiment
 from autotuner.spec.study import StudySpec
+from autotuner.spec.workload import Level, Workload
 
 __all__ = ["cannot_fit", "check_search", "gpu_of", "problem_of", "strategy_of"]
 
@@ -82,8 +84,9 @@ def problem_of(plan: Plan, gpu: str | None = None, left_out: Collection[str] = (
     estimate = None
     if name is not None:
         estimate = estimate_of(load_estimator(name), plan.experiments, gpu)
+    loads: dict[int, _Load] = {}
     return Problem(
-        tuple(_candidate(one) for one in plan.in_order if one.id not in left_out),
+        tuple(_candidate(one, loads) for one in plan.in_order if one.id not in left_out),
         plan.spec.judging,
         plan.spec.searching,
         None if baseline is None else baseline.id,
@@ -91,17 +94,32 @@ def problem_of(plan: Plan, gpu: str | None = None, left_out: Collection[str] = (
     )
 
 
-def _candidate(experiment: Experiment) -> Candidate:
-    levels = {
-        level.of_all_repeats: None
-        for workload in experiment.workloads
-        for level in sorted(workload.levels, key=lambda level: level.concurrency)
-    }
+def _candidate(experiment: Experiment, loads: dict[int, _Load]) -> Candidate:
+    workloads = experiment.workloads
+    if id(workloads) not in loads:  # most often shared by all: there may be thousands
+        loads[id(workloads)] = _Load(_rising(workloads), max(w.stop.seconds for w in workloads))
+    load = loads[id(workloads)]
     return Candidate(
         experiment.id,
         experiment.parameters,
         experiment.footprint.gpus,
-        tuple(levels),
+        load.levels,
         ASSUMED_START_S,
-        max(workload.stop.seconds for workload in experiment.workloads),
+        load.level_s,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    levels: tuple[Level, ...]
+    level_s: float
+
+
+def _rising(workloads: Sequence[Workload]) -> tuple[Level, ...]:
+    """Their levels, repeats as one, in rising concurrency."""
+    levels = {
+        level.of_all_repeats: None
+        for workload in workloads
+        for level in sorted(workload.levels, key=lambda level: level.concurrency)
+    }
+    return tuple(levels)

@@ -135,7 +135,7 @@ class StudyRecord:
                     e.id,
                     e.label,
                     dict(e.parameters),
-                    e.levels,
+                    parts.levels_of(e),
                     launch_commands.get(e.id, ""),
                     parts.of(e),
                     (servers or {}).get(e.id),
@@ -209,6 +209,14 @@ class _Parts:
     def __init__(self, spec: StudySpec) -> None:
         self._bench = content_id(spec.bench.content())
         self._workloads: dict[int, str] = {}
+        self._levels: dict[int, tuple[Level, ...]] = {}
+
+    def levels_of(self, experiment: Experiment) -> tuple[Level, ...]:
+        """The experiment's; the same object for all that share workloads."""
+        key = id(experiment.workloads)
+        if key not in self._levels:
+            self._levels[key] = experiment.levels
+        return self._levels[key]
 
     def of(self, experiment: Experiment) -> dict[str, str]:
         workloads = experiment.workloads
