@@ -164,7 +164,7 @@ def record_of(planned: Plan) -> StudyRecord:
         study_id=planned.study_id,
         created_at=datetime.now(UTC),
         autotuner_version=__version__,
-        combinations=planned.combinations,
+        combinations=planned.combinations if planned.is_drawn else 0,
     )
 
 

@@ -59,7 +59,8 @@ class SearchedSpace:
     candidates: int
     """Experiments that may be asked for."""
     combinations: int
-    """Points of the space, of which the candidates may be only some."""
+    """Points of the space that the candidates were drawn from; else as many as there are
+    candidates."""
     values: Mapping[str, tuple[Value, ...]]
     """Parameter -> all values that it has in the space."""
 
@@ -117,7 +118,8 @@ class StudyRecord:
         Args:
             launch_commands: Experiment id -> shell line; may lack some.
             servers: Experiment id -> its server, secrets masked; may lack some.
-            combinations: Points of the space, for a study that searches it.
+            combinations: Points of a space that the experiments were drawn from; 0: they are all
+                that the study leaves of it.
 
         Raises:
             PlanError: where two parameters would share a result column.

@@ -137,6 +137,7 @@ class _StudyReader:
                 paths,
                 seed=self._seed(),
                 objective=judging.objective if judging is not None else None,
+                gpus=resources.gpus,
             ),
             "bench": self._bench(launcher, workloads or ()),
             "timeouts": self._timeouts(),

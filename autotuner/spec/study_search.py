@@ -168,6 +168,7 @@ def read_search(
     *,
     seed: int,
     objective: Objective | None,
+    gpus: int | None = None,
 ) -> Searching:
     """The file's ``search``; the default where it has none, or problems, which are noted.
 
@@ -175,6 +176,7 @@ def read_search(
         content: The name of a strategy alone, or a mapping; None: everything is measured.
         seed: Of the study.
         objective: None where it could not be read.
+        gpus: ``resources.gpus``.
     """
     if content is None:
         return Searching(seed=seed)
@@ -193,6 +195,9 @@ def read_search(
             "`over: best` under `objective`"
         )
         problems.add((*_LOC, "levels"), fix)
+    if gpus == 0 and section.max_gpu_hours is not None:
+        fix = "there are no GPUs to count, as `resources.gpus` is 0; write `max_wall_time`"
+        problems.add((*_LOC, "max_gpu_hours"), fix)
     wall_s = section.max_wall_time
     return Searching(
         section.strategy,

@@ -13,6 +13,7 @@ from autotuner.results.score import EntryStatus
 from autotuner.results.store import ResultStore
 from autotuner.spec.experiment import Attempt, Completed
 from autotuner.spec.searching import Budget, Searching
+from autotuner.spec.study import Condition, Exclusion, Operator
 from autotuner.study import detail_of, record_of
 
 SEQS = "max-num-seqs"
@@ -49,6 +50,17 @@ def test_the_record_of_thousands_of_candidates_is_small(make_plan):
     assert study.experiments == ()
     assert (study.search.candidates, study.search.combinations) == (2000, 8**6)
     assert study.search.values["p3"] == tuple(range(8))
+
+
+def test_only_a_pool_that_was_drawn_is_said_to_be(make_plan):
+    rule = Exclusion((Condition(SEQS, Operator.EQUALS, 1),), "")
+    planned = make_plan(exclusions=(rule,))
+    opened(planned)
+    assert "drawn" not in load_results(planned.spec.output).search_sentence
+    drawn = make_plan(WIDE, most=20, output=planned.spec.output.parent / "other")
+    opened(drawn)
+    sentence = load_results(drawn.spec.output).search_sentence
+    assert "0 of 20 candidates (drawn from 262,144 combinations)" in sentence
 
 
 def test_what_was_asked_for_is_kept_in_full_and_in_plan_order(make_plan):

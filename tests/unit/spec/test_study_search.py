@@ -139,6 +139,12 @@ def test_a_wrong_value_is_explained(study: StudyWriter, text: str, key: str, wor
     assert words in problem.fix
 
 
+def test_gpu_hours_are_no_limit_where_there_are_no_gpus(study: StudyWriter) -> None:
+    problem = study.problem(resources="resources: {gpus: 0}", search="search: {max_gpu_hours: 3}")
+    assert problem.key == "search.max_gpu_hours"
+    assert "`max_wall_time`" in problem.fix
+
+
 @pytest.mark.parametrize(
     ("wrong", "meant"),
     [
