@@ -53,7 +53,8 @@ class Prior:
 def prior_of(problem: Problem, targets: Targets) -> Prior:
     """Asks the estimator, if there is one, for every candidate and level."""
     gpus = targets.gpus[:, None]
-    load = np.array([level.concurrency for level in targets.levels], dtype=np.float64) / gpus
+    concurrency = np.array([level.concurrency for level in targets.levels], dtype=np.float64)
+    load = concurrency / gpus
     speed = _WIDER * np.log(gpus) - np.log1p(load / KNEE)
     kinds = targets.yardstick.kinds
     usual = np.stack([_usual(kind, speed, load, gpus) for kind in kinds], axis=-1)
@@ -79,6 +80,8 @@ def prior_of(problem: Problem, targets: Targets) -> Prior:
 def _usual(kind: Kind, speed: Floats, load: Floats, gpus: Floats) -> Floats:
     if kind.never_falls:
         return -speed
+    if kind.is_load:
+        return np.log(load * gpus)
     if kind.rises:
         found: Floats = np.log(load) + speed + (0.0 if kind.per_gpu else np.log(gpus))
         return found

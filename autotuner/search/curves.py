@@ -71,5 +71,7 @@ class Curves:
         index = self._index[candidate.id]
         exists = self.targets.exists[index]
         levels = [level for level, has in zip(self.targets.levels, exists, strict=True) if has]
+        if not set(levels) <= set(candidate.levels):  # other candidates' levels stand for its own
+            return AllLevels(candidate.levels)
         belief, best = self.model.belief(index), self.measured.best()
         return Climb(tuple(levels), belief, self.targets.yardstick, best, self.worth)

@@ -31,12 +31,16 @@ from autotuner.search.yardstick import Floats
 
 __all__ = ["Effects", "Prediction", "Surrogate"]
 
+_POINTS_AT_ONCE = 8000
+"""Whose covariances with what was measured are in memory together."""
 _USUAL_POINTS = 8.0
 """The usual scale and correlation of columns count like so many measurements."""
 _USUAL_CORRELATION = 0.8
 """Of two columns that both tell how quick a server is."""
 _OTHER_WORKLOAD = 0.3
 """How much the shape of a curve under one workload tells of that under another."""
+_KNOWN_SCALE = 1e-6
+"""Of a column that is known beforehand."""
 _LEAST_VARIANCE = 1e-9
 
 
@@ -98,7 +102,8 @@ class Surrogate:
         self._shape = _shape(targets, effects.reach)
         signs = np.array([kind.sign for kind in targets.yardstick.kinds], dtype=np.float64)
         self._usual_scale: Floats = _USUAL_CORRELATION * np.outer(signs, signs)
-        np.fill_diagonal(self._usual_scale, 1.0)
+        known = np.array([kind.is_load for kind in targets.yardstick.kinds])
+        np.fill_diagonal(self._usual_scale, np.where(known, _KNOWN_SCALE, 1.0))
         self.scale = self._usual_scale
         self._i = self._p = np.zeros(0, dtype=np.int64)
         self._whitener: Floats = np.zeros((0, 0))
@@ -148,6 +153,12 @@ class Surrogate:
 
     def predict(self, candidates: Ints) -> Prediction:
         """Of these candidates, at all places."""
+        count = max(1, len(candidates) * self._targets.exists.shape[1] // _POINTS_AT_ONCE)
+        parts = [self._predict(part) for part in np.array_split(candidates, count)]
+        mean = np.concatenate([part.mean for part in parts])
+        return Prediction(mean, np.concatenate([part.variance for part in parts]), self.scale)
+
+    def _predict(self, candidates: Ints) -> Prediction:
         places = self._targets.exists.shape[1]
         i, p = np.repeat(candidates, places), np.tile(np.arange(places), len(candidates))
         mean, variance = self._prior.mean[i, p].copy(), self._variance(i, p)

@@ -8,7 +8,7 @@ place: its value for the objective, and for each constraint the level nearest to
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,9 @@ from autotuner.spec.workload import Level
 
 __all__ = ["Targets", "targets_of"]
 
+_MOST_LEVELS = 16
+"""Of a workload; where a load is to be found there are fifty, each of which tells of the next."""
+
 
 @dataclass(frozen=True, slots=True)
 class Targets:
@@ -32,7 +35,9 @@ class Targets:
     candidates: tuple[Candidate, ...]
     yardstick: Yardstick
     levels: tuple[Level, ...]
-    """All in the objective's scope, of all candidates."""
+    """Those in the objective's scope, of all candidates; of very many, some that stand for all."""
+    place_of: Mapping[Level, int]
+    """Each level in scope -> the place of the one that stands for it."""
     each: bool
     """Whether each level is a place; else there is one place, for all of them."""
     exists: npt.NDArray[np.bool_]
@@ -55,11 +60,9 @@ class Targets:
     ) -> dict[int, tuple[float, ...]]:
         """Place -> logarithms of its columns, where the objective has a number."""
         if self.each:
-            found = {
-                place: self.yardstick.logs(rows[level])
-                for place, level in enumerate(self.levels)
-                if level in rows
-            }
+            # The level itself comes after those that it stands for.
+            known = sorted(rows.keys() & self.place_of, key=self.levels.__contains__)
+            found = {self.place_of[level]: self.yardstick.logs(rows[level]) for level in known}
         else:
             found = {0: self._as_a_whole(candidate, rows)}
         return {place: logs for place, logs in found.items() if not math.isnan(logs[0])}
@@ -116,19 +119,39 @@ class Targets:
 def targets_of(problem: Problem, yardstick: Yardstick) -> Targets:
     objective = problem.judging.objective
     scopes = [set(levels_in_scope(one.levels, objective)) for one in problem.candidates]
-    levels = tuple(sorted(set().union(*scopes)))
+    every = tuple(sorted(set().union(*scopes)))
+    levels = _some(every)
+    place_of = {level: _nearest(level, levels) for level in every}
     gpus = np.array([max(one.gpus, 1) for one in problem.candidates], dtype=np.float64)
-    each = objective.over is Over.BEST and bool(levels)
-    concurrency = np.array([level.concurrency for level in levels], dtype=np.float64)
+    each = objective.over is Over.BEST and bool(every)
+    concurrency = np.array([level.concurrency for level in every], dtype=np.float64)
     if not each:
-        middle = np.exp(np.log(concurrency).mean(keepdims=True)) if levels else np.ones(1)
+        middle = np.exp(np.log(concurrency).mean(keepdims=True)) if every else np.ones(1)
         exists, workloads = np.ones((len(scopes), 1), dtype=bool), np.zeros(1, dtype=np.int64)
         return Targets(
-            problem.candidates, yardstick, levels, False, exists, middle, workloads, gpus
+            problem.candidates, yardstick, every, {}, False, exists, middle, workloads, gpus
         )
-    exists = np.array([[level in scope for level in levels] for scope in scopes], dtype=bool)
+    exists = np.zeros((len(scopes), len(levels)), dtype=bool)
+    for i, scope in enumerate(scopes):
+        exists[i, [place_of[level] for level in scope]] = True
+    concurrency = np.array([level.concurrency for level in levels], dtype=np.float64)
     names = sorted({level.workload for level in levels})
     workloads = np.array([names.index(level.workload) for level in levels], dtype=np.int64)
     return Targets(
-        problem.candidates, yardstick, levels, True, exists, concurrency, workloads, gpus
+        problem.candidates, yardstick, levels, place_of, True, exists, concurrency, workloads, gpus
     )
+
+
+def _some(levels: Sequence[Level]) -> tuple[Level, ...]:
+    """Of each workload's levels so many at most, spread over them, the outermost among them."""
+    found: list[Level] = []
+    for workload in sorted({level.workload for level in levels}):
+        own = [level for level in levels if level.workload == workload]
+        picked = np.linspace(0, len(own) - 1, min(len(own), _MOST_LEVELS)).round()
+        found += [own[int(i)] for i in picked]
+    return tuple(found)
+
+
+def _nearest(level: Level, levels: Sequence[Level]) -> int:
+    own = [i for i, other in enumerate(levels) if other.workload == level.workload]
+    return min(own, key=lambda i: abs(math.log(levels[i].concurrency / level.concurrency)))

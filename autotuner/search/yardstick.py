@@ -47,6 +47,8 @@ class Kind:
     """A latency: under more load not lower."""
     sign: int = 0
     """+1 where quicker servers have more of it, -1 where less; 0: not known."""
+    is_load: bool = False
+    """The level's own concurrency: known before anything is measured."""
 
 
 def kind_of(metric: str) -> Kind:
@@ -54,7 +56,7 @@ def kind_of(metric: str) -> Kind:
         return Kind(never_falls=True, sign=-1)
     if metric in _SERVER | _PER_GPU:
         return Kind(rises=True, per_gpu=metric in _PER_GPU, sign=1)
-    return Kind(sign=1 if metric in _GOODPUT else 0)
+    return Kind(sign=1 if metric in _GOODPUT else 0, is_load=metric == "concurrency")
 
 
 @dataclass(frozen=True, slots=True)

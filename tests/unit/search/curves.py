@@ -24,6 +24,7 @@ def row(level: Level, speed: float = 100.0, knee: float = 32.0, gpus: int = 1) -
     tpot_s = (1 + level.concurrency / gpus / knee) / speed
     throughput = level.concurrency / tpot_s
     return {
+        "concurrency": level.concurrency,
         "output_throughput_tok_s": throughput,
         "output_throughput_tok_s_per_gpu": throughput / gpus,
         "tpot_s_mean": tpot_s,

@@ -114,6 +114,21 @@ def test_where_less_is_better_less_is_found() -> None:
     assert LEVELS[0] in told[quickest.id].rows
 
 
+def test_the_server_that_carries_the_largest_load_is_found() -> None:
+    """``concurrency`` is known before; which of it keeps the limits is not."""
+    largest = Objective("load", "concurrency", Direction.MAXIMIZE, over=Over.BEST)
+    asked = problem(*SPACE, objective=largest, floor_tok_s=40, levels=LevelChoice.ALL)
+    told = search(asked)
+    kept = [
+        level.concurrency
+        for one in told.values()
+        for level, shown in one.rows.items()
+        if float(str(shown["tpot_s_mean"])) <= 1 / 40
+    ]
+    assert max(kept) == 256, "only the widest servers carry as much"
+    assert len(told) < len(SPACE) / 2
+
+
 def test_cheap_servers_come_first_where_nothing_is_known() -> None:
     first = AdaptiveStrategy(problem(*SPACE)).ask(1)[0]
     assert first.candidate.split("-")[1] == "tp1"

@@ -10,6 +10,7 @@ from unit.search.curves import LEVELS, THROUGHPUT, TPOT, candidate, problem, row
 from autotuner.search.targets import Targets, targets_of
 from autotuner.search.yardstick import yardstick
 from autotuner.spec.objective import Objective
+from autotuner.spec.workload import Level
 
 ONE, TWO = candidate("one"), replace(candidate("two", gpus=2), levels=LEVELS[1:])
 
@@ -63,3 +64,27 @@ def test_what_was_measured_counts_by_its_best_level_that_keeps_the_limits() -> N
     assert found.measured(ONE, rows()) == pytest.approx(math.log(best))
     assert found.measured(ONE, rows(speed=1)) is None
     assert found.measured(ONE, {}) is None
+
+
+def test_of_very_many_levels_some_stand_for_all() -> None:
+    """As where a load is to be found: each of fifty tells of the next."""
+    many = tuple(Level("chat", "D(100,100)", c) for c in range(1, 51))
+    asked = problem(replace(ONE, levels=many), replace(TWO, levels=many[:25]))
+    found = targets_of(asked, yardstick(THROUGHPUT, ()))
+    assert len(found.levels) == 16
+    assert {many[0], many[-1]} <= set(found.levels)
+    assert found.exists[0].all()
+    assert not found.exists[1].all()
+    seen = found.observed(ONE, {many[5]: row(many[5]), many[6]: row(many[6])})
+    assert 1 <= len(seen) <= 2
+    for place in seen:
+        assert abs(found.levels[place].concurrency - 6.5) < 3
+
+
+def test_a_level_tells_more_of_itself_than_one_that_it_stands_for() -> None:
+    many = tuple(Level("chat", "D(100,100)", c) for c in range(1, 51))
+    found = targets_of(problem(replace(ONE, levels=many)), yardstick(THROUGHPUT, ()))
+    own = found.levels[5]
+    stands_for = [level for level in many if found.place_of[level] == 5 and level != own]
+    rows_of_both = {own: row(own, 50.0), stands_for[0]: row(stands_for[0], 80.0)}
+    assert found.observed(ONE, rows_of_both)[5] == found.yardstick.logs(row(own, 50.0))
