@@ -31,12 +31,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+# Many small matrices: threads that wait for each other take most of the time.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from replay_estimators import ReplayEstimators
 from replay_points import Arm, Point, Scenario, read_points
