@@ -36,9 +36,9 @@ _MOST_WEIGHED = 2000
 """Candidates that are compared for an ask; of more, so many are drawn each time."""
 _EXPECTED, _EXPECTED_POWER = 0.65, 0.75
 _HOPELESS = 1 / 64
-_TRIED_IN_VAIN = 4
-"""Where no candidate keeps the limits, and none is likely to, the search ends when one in so many
-has been tried."""
+_LEAST_IN_VAIN, _CANDIDATES_PER_IN_VAIN = 4, 4
+"""Where no candidate keeps the limits, and none is likely to, the search ends when so many, and one
+in so many, have been tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,8 @@ class AdaptiveStrategy(Strategy):
     def _nearest(self, left: Ints, merit: Floats, chance: float) -> _Choice:
         """Nothing keeps the limits so far."""
         tried = len(self._index) - len(self._left)
-        if chance < _HOPELESS and tried * _TRIED_IN_VAIN >= len(self._index):
+        enough = max(_LEAST_IN_VAIN, len(self._index) // _CANDIDATES_PER_IN_VAIN)
+        if chance < _HOPELESS and tried >= enough:
             why = f"none of {tried} experiments keeps the limits, and none left is likely to"
             return _Choice(None, why)
         chosen = int((merit / self._costs.of_each[left]).argmax())

@@ -72,6 +72,15 @@ def test_a_server_that_differs_from_what_was_expected_still_shows_its_best_level
     assert best_of(truth) in levels
 
 
+def test_what_one_level_shows_moves_what_is_expected_of_the_others() -> None:
+    """A server half as quick keeps the limit at a lower load than was expected."""
+    plan = climb(rows(), spread=0.5, correlation=0.95)
+    first = plan.next([])
+    slower = Seen(LEVELS[0], row(LEVELS[0], speed=45), ok=True)
+    assert first == LEVELS[2]
+    assert plan.next([slower]) != first
+
+
 def test_no_level_is_loaded_that_is_not_worth_its_time() -> None:
     levels, end = ran(climb(rows()), rows())
     assert len(levels) < len(LEVELS)
