@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from autotuner.results.load import StudyResults
 from autotuner.results.quality import (
+    busy_nodes,
     client,
     conditions,
     coverage,
@@ -33,6 +34,7 @@ CHECKS: tuple[Callable[[Inspected], Iterator[Finding]], ...] = (
     drift.no_reference,
     drift.drift,
     foreign_load.foreign_load,
+    busy_nodes.busy_nodes,
     conditions.not_compared,
     conditions.compared_across,
     conditions.processes,
