@@ -68,6 +68,8 @@ class Engine(ABC):
     """What the engine's log is searched for, the most telling first."""
     help_lists: ClassVar[frozenset[str]] = frozenset({"host", "port"})
     """Flags by which a help that lists all of them is told from a short one."""
+    takes_underscores: ClassVar[bool] = True
+    """Whether ``--a_b`` is ``--a-b`` to it; of an engine of which nobody knows, it may be."""
 
     @abstractmethod
     def command(
@@ -116,7 +118,7 @@ class Engine(ABC):
 
     def read_help(self, text: str) -> FlagHelp | None:
         """The flags that a help text lists; None where it does not list all of them."""
-        found = read_flag_help(text)
+        found = read_flag_help(text, exact=not self.takes_underscores)
         return found if found.lists(self.help_lists) else None
 
     def environment(self, server: ServerConfig) -> dict[str, str]:

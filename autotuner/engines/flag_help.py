@@ -47,6 +47,10 @@ class FlagHelp:
     """Long name -> the values that it takes, where they are listed."""
     mentioned: frozenset[str]
     """Long names anywhere in the text: a flag may be known and not be listed."""
+    spelled: Mapping[str, str]
+    """Long name -> how the help spells it, ``_`` and ``-`` told apart."""
+    exact: bool = False
+    """Whether the engine takes no other spelling."""
 
     def lists(self, names: Collection[str]) -> bool:
         """Whether all of these are among the flags: a short help lists only some."""
@@ -62,7 +66,10 @@ class FlagHelp:
             return None  # -O3 is -O with its value
         name, dot, key = normal_name(flag).partition(".")
         if name in self.mentioned:
-            return None
+            given, spelled = flag.lstrip("-").partition(".")[0], self.spelled.get(name)
+            if not self.exact or spelled is None or given == spelled:
+                return None
+            return f"has no flag --{given}; did you mean `{spelled}{dot}{key}`?"
         meant = self.short.get(name)  # `tp`, which is one dash short of -tp
         if meant is None and any(known.startswith(name) for known in self.long):
             return None
@@ -83,17 +90,23 @@ class FlagHelp:
         return f"does not take {text} for --{normal_name(flag)}; {hint}"
 
 
-def read_flag_help(text: str) -> FlagHelp:
-    """The flags of a help text as argparse prints it; none of any other text."""
+def read_flag_help(text: str, *, exact: bool = False) -> FlagHelp:
+    """The flags of a help text as argparse prints it; none of any other text.
+
+    Args:
+        exact: Whether ``--a_b`` is another flag than ``--a-b`` to the engine.
+    """
     plain = _COLOUR.sub("", text)
     long: set[str] = set()
     short: dict[str, str] = {}
     choices: dict[str, tuple[str, ...]] = {}
+    spelled: dict[str, str] = {}
     for line in _OPTION_LINE.findall(plain):
         shown = _REMARK.split(line, maxsplit=1)[0]
         found = list(_OPTION.finditer(shown))
         names = [normal_name(match[1]) for match in found if match[1].startswith("--")]
         long.update(names)
+        spelled |= {normal_name(m[1]): m[1].lstrip("-") for m in found if m[1].startswith("--")}
         if names:
             short |= {normal_name(m[1]): names[0] for m in found if not m[1].startswith("--")}
         # From Python 3.13 on, only the last of several spellings shows what it takes.
@@ -101,7 +114,8 @@ def read_flag_help(text: str) -> FlagHelp:
         if (listed := _ONE_OF.fullmatch(after)) is not None:
             choices.update((name, tuple(listed[1].split(","))) for name in names)
     mentioned = {normal_name(name) for name in _MENTIONED.findall(plain)}
-    return FlagHelp(frozenset(long), short, choices, frozenset(mentioned | long))
+    all_names = frozenset(mentioned | long)
+    return FlagHelp(frozenset(long), short, choices, all_names, spelled, exact)
 
 
 def _nearest(word: str, options: Collection[str]) -> str | None:

@@ -60,6 +60,7 @@ class SglangEngine(Engine):
     """SGLang's OpenAI-compatible server."""
 
     name: ClassVar[str] = "sglang"
+    takes_underscores: ClassVar[bool] = False
     version_path: ClassVar[str | None] = "/get_server_info"
     bench_backend: ClassVar[str] = "sglang"
     compile_caches: ClassVar[Mapping[str, str]] = {

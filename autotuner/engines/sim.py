@@ -20,6 +20,7 @@ class SimEngine(Engine):
     """Serves made-up tokens at the pace of a queueing model (`autotuner.engines.sim_model`)."""
 
     name: ClassVar[str] = "sim"
+    takes_underscores: ClassVar[bool] = False
     version_path: ClassVar[str | None] = "/version"
     bench_backend: ClassVar[str] = "vllm"
     simulated: ClassVar[bool] = True

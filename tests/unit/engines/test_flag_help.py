@@ -90,6 +90,25 @@ def test_an_unknown_flag_is_told_with_what_was_meant(
     assert known.name_fault(flag) == words
 
 
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("block_size", "has no flag --block_size; did you mean `block-size`?"),
+        ("cache_dtype.k", "has no flag --cache_dtype; did you mean `cache-dtype.k`?"),
+        ("log-level", "has no flag --log-level; did you mean `log_level`?"),
+        ("block-size", None),
+        ("--block-size", None),
+        ("log_level", None),
+        ("device_mem", None),
+    ],
+)
+def test_to_an_engine_that_takes_no_other_spelling_it_is_unknown(
+    flag: str, words: str | None
+) -> None:
+    known = read_flag_help(OLDER + "  --log_level LEVEL\n", exact=True)
+    assert known.name_fault(flag) == words
+
+
 def test_a_short_name_with_two_dashes_is_meant_as_its_long_one(known: FlagHelp) -> None:
     assert known.name_fault("tp") == "has no flag --tp; did you mean `tensor-parallel-size`?"
 

@@ -96,3 +96,10 @@ def test_the_help_is_that_of_the_module_or_of_the_program():
     plain, named = (ServerConfig("sglang", model, {}, executable=e) for e in (None, "/o/sglang"))
     assert ENGINE.help_commands(plain) == [["python3", "-m", "sglang.launch_server", "--help"]]
     assert ENGINE.help_commands(named) == [["/o/sglang", "serve", "--help"]]
+
+
+def test_an_underscore_is_no_dash_to_it():
+    listed = "".join(f"  --{name} X\n" for name in sorted(ENGINE.help_lists))
+    known = ENGINE.read_help(listed)
+    assert known.name_fault("mem-fraction-static") is None
+    assert "did you mean `mem-fraction-static`?" in known.name_fault("mem_fraction_static")

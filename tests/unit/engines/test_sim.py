@@ -101,6 +101,14 @@ def test_an_engine_that_knows_nothing_of_ranks_cannot_span_nodes():
         Plain().rank_command(server(), rank, host="127.0.0.1", port=1, served_name="mine")
 
 
+def test_an_underscore_is_no_dash_to_it():
+    (argv,) = ENGINE.help_commands(server())
+    printed = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    assert "`max-num-seqs`" in ENGINE.read_help(printed).name_fault("max_num_seqs")
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["--model", "m", "--max_num_seqs", "4"])
+
+
 def test_its_own_help_lists_all_its_flags():
     (argv,) = ENGINE.help_commands(server())
     printed = subprocess.run(argv, capture_output=True, text=True, check=True).stdout

@@ -146,3 +146,7 @@ class TestHelp:
             "usage: vllm serve [model_tag] [options]\n\noptions:\n  --host HOST\n  --port PORT\n"
         )
         assert ENGINE.read_help(groups) is None
+
+    def test_an_underscore_is_a_dash_to_it(self):
+        listed = "".join(f"  --{name} X\n" for name in sorted(ENGINE.help_lists))
+        assert ENGINE.read_help(listed).name_fault("max_num_seqs") is None

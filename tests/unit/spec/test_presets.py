@@ -29,7 +29,7 @@ RELEASED = {
     "vllm/throughput@1": "823c90167b",
 }
 """Digest of the space of each version."""
-# Names and values as SGLang declares them in its public sources, autumn 2026; None: any number.
+# Names and values as SGLang 0.5.23 declares them; None: any number.
 SGLANG_DOCUMENTED: dict[str, set[Value] | None] = {
     "mem-fraction-static": None,
     "chunked-prefill-size": None,
@@ -41,7 +41,7 @@ SGLANG_DOCUMENTED: dict[str, set[Value] | None] = {
     "pp-size": None,
     "dp-size": None,
     "enable-mixed-chunk": {True, False},
-    "kv-cache-dtype": {"auto", "fp8_e5m2", "fp8_e4m3", "bf16", "bfloat16", "fp4_e2m1"},
+    "kv-cache-dtype": {"auto", "fp8_e5m2", "fp8_e4m3", "mxfp8", "bf16", "bfloat16", "nvfp4"},
     "attention-backend": {"triton", "torch_native", "fa3", "fa4", "flashinfer", "flashmla"},
 }
 
