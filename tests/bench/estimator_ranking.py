@@ -1,6 +1,6 @@
 """How well estimators rank server configurations, and how far their numbers are off.
 
-    python tests/bench/estimator_ranking.py --data FILE [--arms 8]
+    python tests/bench/estimator_ranking.py --data FILE [--arms 8] [--estimators NAME ...]
 
 For every scenario (model, GPU, precision, input and output length) with enough arms (engine and
 parallel layout), an arm's worth is its best output throughput per GPU over its levels, under a
@@ -126,13 +126,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--arms", type=int, default=8, help="fewest arms of a scenario")
+    parser.add_argument(
+        "--estimators", nargs="+", default=KINDS, choices=[*KINDS, "aiconfigurator"]
+    )
     arguments = parser.parse_args()
     points = read_points(arguments.data)
     summary = {}
-    for kind in KINDS:
+    for kind in arguments.estimators:
         rankings, errors = judge(points, kind, arguments.arms)
         print(f"\n== {kind}: ranking ({len(rankings) // len(FLOORS_TOK_S)} scenarios)")
         columns = ["spearman", "first_good", "top"]
+        if rankings.empty:
+            print("too few points are known of any scenario")
+            continue
         print(_by_family(rankings, ["floor"], columns))
         print(f"== {kind}: errors of {errors['tpot'].notna().sum()} of {len(errors)} points")
         print(_error_table(errors))

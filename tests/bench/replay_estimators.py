@@ -16,6 +16,7 @@ from model_facts import facts_of
 from replay_points import Arm, Point, Scenario, subject_of
 
 from autotuner.search.base import Candidate
+from autotuner.search.estimators.aiconfigurator import AiConfigurator
 from autotuner.search.estimators.architecture import Architecture, ArchitectureError
 from autotuner.search.estimators.base import Estimate, Estimator, Load
 from autotuner.search.estimators.combining import Combined
@@ -23,8 +24,9 @@ from autotuner.search.estimators.earlier_results import EarlierResults
 from autotuner.search.estimators.roofline import Roofline
 from autotuner.spec.workload import Level
 
-Kind = Literal["roofline", "earlier", "both"]
+Kind = Literal["roofline", "earlier", "both", "aiconfigurator"]
 KINDS: tuple[Kind, ...] = ("roofline", "earlier", "both")
+"""Those that need nothing but this repository."""
 
 
 def public_architecture(model: str) -> Architecture:
@@ -41,11 +43,15 @@ class ReplayEstimators:
         self._points = tuple(points)
         self._roofline = Roofline(public_architecture)
         self._earlier: dict[str, EarlierResults] = {}
+        self._aiconfigurator: AiConfigurator | None = None
 
     def of(self, kind: Kind, family: str) -> Estimator:
         """The estimator for models of a family; it has seen only the others' measurements."""
         if kind == "roofline":
             return self._roofline
+        if kind == "aiconfigurator":
+            self._aiconfigurator = self._aiconfigurator or AiConfigurator()
+            return self._aiconfigurator
         if family not in self._earlier:
             others = [p.measured for p in self._points if p.scenario.family != family]
             self._earlier[family] = EarlierResults(others)

@@ -13,6 +13,8 @@ import os
 import sys
 from pathlib import Path
 
+_WEIGHTS, _EXPERTS = "gemm_quant_mode", "moe_quant_mode"
+
 
 def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
@@ -25,8 +27,14 @@ def main() -> None:
 def answer(question: dict[str, object]) -> dict[str, object]:
     """What the library says; anything that it raises is its way to say that it cannot tell."""
     model = str(question["model_path"])
-    if not (Path(model).is_dir() or bundled(model)):
-        return {"error": f"{model} is neither on this machine nor bundled, so it would download it"}
+    if not Path(model).is_dir():
+        config = bundled(model)
+        if config is None:
+            where = "neither on this machine nor bundled"
+            return {"error": f"{model} is {where}, so it would download it"}
+        if is_its_own(str(question.get(_WEIGHTS, "")), config):
+            # The library knows better than we which variant of the format that is.
+            question = {k: v for k, v in question.items() if k not in (_WEIGHTS, _EXPERTS)}
     try:
         from aiconfigurator.cli.api import cli_estimate
 
@@ -40,10 +48,18 @@ def answer(question: dict[str, object]) -> dict[str, object]:
         return {"error": f"{type(error).__name__}: {error}"}
 
 
-def bundled(model: str) -> bool:
-    """Whether the library brings the model's configuration along."""
+def bundled(model: str) -> dict[str, object] | None:
+    """The model's configuration, if the library brings it along."""
     configs = importlib.resources.files("aiconfigurator_core") / "model_configs"
-    return (configs / f"{model.replace('/', '--')}_config.json").is_file()
+    path = configs / f"{model.replace('/', '--')}_config.json"
+    config = json.loads(path.read_text()) if path.is_file() else None
+    return config if isinstance(config, dict) else None
+
+
+def is_its_own(mode: str, config: dict[str, object]) -> bool:
+    """Whether a quantization is the one that the model is stored with."""
+    said = json.dumps(config.get("quantization_config") or {}).lower()
+    return any(mark in mode and mark in said for mark in ("fp8", "fp4", "int4", "int8"))
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import json
 import sys
 
 import pytest
@@ -101,6 +102,18 @@ def test_a_format_is_named_only_where_it_is_not_the_models_own(
     assert own["kvcache_quant_mode"] == "fp8"
     assert other["gemm_quant_mode"] == other["moe_quant_mode"] == "nvfp4"
     assert own["model_path"] == model
+
+
+def test_the_own_format_of_a_bundled_model_is_left_to_the_library(estimator, asked, tmp_path):
+    config = {"quantization_config": {"quant_method": "mxfp4"}}
+    folder = tmp_path / "site" / "aiconfigurator_core" / "model_configs"
+    (folder / "openai--gpt-oss_config.json").write_text(json.dumps(config))
+    for weights in ("fp4", "fp8"):
+        estimator.estimate(subject("openai/gpt-oss", weights=weights), LOAD)
+    own, other = asked()
+    assert "gemm_quant_mode" not in own
+    assert "moe_quant_mode" not in own
+    assert other["gemm_quant_mode"] == "fp8"
 
 
 @pytest.mark.parametrize(
