@@ -142,7 +142,9 @@ class _Shown:
 
     @property
     def level_columns(self) -> tuple[Level, ...]:
-        return self.levels if len(self.levels) <= _MOST_LEVEL_COLUMNS else ()
+        owed = {level.of_all_repeats for level in self.results.study.experiments[0].owed}
+        listed = tuple(level for level in self.levels if level in owed)
+        return listed if len(listed) <= _MOST_LEVEL_COLUMNS else ()
 
     @cached_property
     def rows(self) -> Mapping[tuple[str, str], Row]:

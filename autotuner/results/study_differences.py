@@ -29,6 +29,7 @@ _COLUMNS = (
     "nice",
     "simulated",
 )
+_MOST_LISTED = 6
 _NONE = "unknown"
 
 
@@ -111,7 +112,9 @@ def _levels(study: StudyRecord) -> set[Level]:
 
 
 def _listed(levels: set[Level]) -> str:
-    return ", ".join(str(level) for level in sorted(levels))
+    shown = [str(level) for level in sorted(levels)]
+    more = len(shown) - _MOST_LISTED
+    return ", ".join(shown[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _workload_parts(study: StudyRecord) -> set[str]:

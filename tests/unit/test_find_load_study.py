@@ -97,11 +97,12 @@ def test_a_level_that_is_too_much_is_no_failure_of_its_attempt(study):
     assert ends["fault-refuse-above=6"] == "chat: load 6..7 (failed requests limits)"
 
 
-def test_the_table_shows_the_bracket_and_what_limits(study):
+def test_the_table_shows_the_bracket_and_what_limits_and_no_level_of_its_own(study):
     _, _, results = study
     text = printed(print_ranking, results)
     assert "6..7 (failed requests limits)" in text
     assert "3..4 (failed requests limits)" in text
+    assert "c=1" not in text
 
 
 def test_the_plan_says_how_many_levels_it_will_take(study):
