@@ -307,6 +307,12 @@ class TestNodeSetAside:
         assert judge.nodes_for(judge.choice(E2), [A, B], 0.0) == (B,)
         assert judge.nodes_for(judge.choice(EVERYONE[9]), [A, B], 0.0) == (A, B)
 
+    def test_what_was_given_up_on_the_node_worked_there_too(self):
+        judge = policy()
+        set_aside(judge, A)
+        judge.record(E4, A, Pruned("behind by 40 %"), 0.0)
+        assert judge.nodes_for(judge.choice(EVERYONE[9]), [A, B], 0.0) == (A, B)
+
     def test_a_completion_on_another_node_forgives_nothing(self):
         judge = policy()
         for who in (E1, E2):

@@ -9,6 +9,7 @@ import pytest
 from autotuner.errors import OutputError
 from autotuner.results.level_rows import skipped
 from autotuner.results.load import load_results
+from autotuner.results.quality.inspected import Inspected
 from autotuner.results.score import EntryStatus
 from autotuner.results.store import ResultStore
 from autotuner.results.study_record import StudyRecord
@@ -320,3 +321,17 @@ def test_an_experiment_that_was_given_up_keeps_its_levels_and_its_reason(
     assert (row["outcome"], row["failure_message"]) == ("pruned", "behind by 40 %")
     entry = next(e for e in results.ranking().entries if e.experiment_id == "exp0")
     assert (entry.status, entry.score.reason) == (EntryStatus.PRUNED, "behind by 40 %")
+
+
+def test_skipped_levels_are_no_levels_to_the_checks_of_quality(
+    store: ResultStore,
+    study: StudyRecord,
+    experiments: tuple[Experiment, ...],
+    write_attempt: Writer,
+) -> None:
+    store = ResultStore.create(store.paths.root, best_counts(study))
+    low, high = experiments[0].levels
+    skip(store, write_attempt(store, experiments[0], levels=[low]), high)
+    inspected = Inspected.of(load_results(store.paths.root))
+    assert [row["status"] for row in inspected.levels] == ["ok"]
+    assert [row["status"] for row in inspected.pooled] == ["ok", "skipped"]
