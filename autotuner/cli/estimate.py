@@ -33,6 +33,7 @@ HELP = "what the configurations of a study may do, before anything is measured"
 
 _DEFAULT = "roofline"
 _MOST = 40
+_MOST_LEVELS = 10
 _SMALL = 0.5
 """A standard deviation of a logarithm above which a percentage would mislead."""
 
@@ -123,7 +124,7 @@ def _table(shown: Sequence[Expected], *, limited: bool) -> Table:
         table.add_column("limits", justify="right")
     for one in shown:
         first = True
-        for level in one.levels:
+        for level in _doubling(one.levels):
             cells = _cells(level, one.experiment.footprint.gpus)
             head = ("" if one.rank is None else str(one.rank), escape(_label(one.experiment)))
             gpus = str(one.experiment.footprint.gpus)
@@ -138,6 +139,24 @@ def _table(shown: Sequence[Expected], *, limited: bool) -> Table:
             )
             first = False
     return table
+
+
+def _doubling(levels: Sequence[ExpectedLevel]) -> list[ExpectedLevel]:
+    """Few levels whole; of many, those of each workload that double the one before, and its last.
+
+    A load that is to be found may end at any of dozens of levels.
+    """
+    if len(levels) <= _MOST_LEVELS:
+        return list(levels)
+    last = {one.level.workload: one for one in levels}
+    shown: list[ExpectedLevel] = []
+    kept: dict[str, int] = {}
+    for one in levels:
+        workload, concurrency = one.level.workload, one.level.concurrency
+        if concurrency >= 2 * kept.get(workload, 0) or one is last[workload]:
+            kept[workload] = concurrency
+            shown.append(one)
+    return shown
 
 
 def _cells(level: ExpectedLevel, gpus: int) -> tuple[str, str, str, str]:

@@ -18,6 +18,7 @@ from autotuner.spec.objective import STATISTICS, Constraint, column_of
 __all__ = ["chance_to_keep", "expected_row"]
 
 _NORMAL = NormalDist()
+_NOT_ESTIMATED = frozenset({"error_rate", "concurrency"})
 
 
 def expected_row(
@@ -42,6 +43,7 @@ def expected_row(
     row["total_throughput_tok_s"] = throughput + per_request * load.input_tokens
     row["requests_per_s"] = per_request
     row["error_rate"] = 0.0
+    row["concurrency"] = load.concurrency
     if gpus:
         row["output_throughput_tok_s_per_gpu"] = throughput / gpus
         row["output_tokens_per_usd"] = tokens_per_usd(throughput / gpus, usd_per_gpu_hour)
@@ -79,4 +81,4 @@ def _sigma(metric: str, estimate: Estimate) -> float | None:
         return estimate.ttft_sigma
     if metric in ("tpot_s", "itl_s"):
         return estimate.tpot_sigma
-    return None if metric == "error_rate" else estimate.throughput_sigma
+    return None if metric in _NOT_ESTIMATED else estimate.throughput_sigma

@@ -118,6 +118,22 @@ def test_a_long_plan_shows_the_most_promising_first(
     assert "2 more experiments" in text
 
 
+def test_a_load_that_is_to_be_found_is_shown_by_its_doublings_and_ranks_configurations(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = study.read_text().replace(
+        "concurrency: [4, 64]", "load: {find: max_concurrency, max: 64}"
+    )
+    start = text.index("objective:")
+    text = text[:start] + "objective: maximize_load\n" + text[text.index("\n", start) + 1 :]
+    study.write_text(text)
+    lines = printed(capsys, study, "--gpu", "H100").splitlines()
+    shown = [word for line in lines for word in line.split() if word.startswith("c=")]
+    assert shown == 2 * ["c=1", "c=2", "c=4", "c=8", "c=16", "c=33", "c=64"]
+    (first,) = (line.split() for line in lines if "tensor-parallel-size=8" in line)
+    assert first[0] == "1", "the faster one takes the larger load"
+
+
 def test_neither_ray_nor_a_gpu_library_is_loaded(study: Path) -> None:
     code = (
         "import sys\n"

@@ -26,6 +26,11 @@ def test_rates_follow_from_the_output_throughput():
     assert ROW["e2e_latency_s_p99"] == pytest.approx(0.2 + 100 * 0.02)
 
 
+def test_the_load_itself_is_a_number_that_may_be_asked_for():
+    assert ROW["concurrency"] == 16
+    assert chance("concurrency", 8, None, upper=False) == 1.0
+
+
 def test_a_server_without_gpus_has_no_throughput_per_gpu():
     assert "output_throughput_tok_s_per_gpu" not in expected_row(SAID, LOAD, gpus=0)
 
