@@ -32,7 +32,10 @@ def architecture_of(model: str) -> Architecture:
         return _read(folder / _CONFIG)
     if Path(model).is_absolute():
         raise ArchitectureError(f"{model} has no {_CONFIG} on this machine")
-    raise ArchitectureError(f"{model} is not in this machine's Hugging Face cache")
+    raise ArchitectureError(
+        f"{model} is not in this machine's Hugging Face cache; "
+        f"`hf download {model} {_CONFIG}` puts there what is needed"
+    )
 
 
 def folder_of(model: str) -> Path | None:
