@@ -167,7 +167,7 @@ class StudyDriver:
         if self._search is None:
             return False
         now = time.monotonic()
-        self._ask(now, at_once=True)
+        self._ask(now)
         if not self._dispatcher.count:
             self._search.end(now)
         return self._dispatcher.count > 0
@@ -184,10 +184,10 @@ class StudyDriver:
         self._emit(RoundStarted(wanted.experiments, wanted.purpose, wanted.why))
         return True
 
-    def _ask(self, now: float, *, at_once: bool = False) -> None:
+    def _ask(self, now: float) -> None:
         if self._search is None:
             return
-        for one in self._search.look(self._running.all, self._lost, now, at_once=at_once):
+        for one in self._search.look(self._running.all, self._lost, now):
             self._level_plans[one.experiment.id] = one.ask.levels
 
     @property

@@ -94,15 +94,9 @@ class SearchRun:
         running: Collection[Running],
         lost: Iterable[Slot],
         now_s: float,
-        *,
-        at_once: bool = False,
     ) -> tuple[Asked, ...]:
-        """Ask for as many as could start; they wait then.
-
-        Args:
-            at_once: Also where nothing has changed since the last look.
-        """
-        if self._has_ended or not (at_once or self._dispatcher.is_due(now_s)):
+        """Ask for as many as could start; they wait then."""
+        if self._has_ended or not self._dispatcher.is_due(now_s):
             return ()
         room = self._dispatcher.room(self.asking.left, running, lost, now_s)
         if not room:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from autotuner import searched
+from autotuner import dispatching, searched
 from autotuner.driver import StudyDriver
 from autotuner.errors import ClusterError
 from autotuner.execution.base import Executor, Node
@@ -124,10 +124,13 @@ class Cluster(Executor):
     orders: list = field(default_factory=list)
     wanted: list = field(default_factory=list)
     most_at_once: int = 0
+    idle_polls: int = 0
+    """So often nothing has happened before an attempt ends."""
     before_poll: object = lambda: None
 
     def __post_init__(self):
         self.queue = []
+        self.polls = 0
 
     def nodes(self):
         return self.here
@@ -145,7 +148,8 @@ class Cluster(Executor):
 
     def poll(self, timeout_s):
         self.before_poll()
-        if not self.queue:
+        self.polls += 1
+        if not self.queue or self.polls % (self.idle_polls + 1):
             return []
         id_, events = self.queue.pop(0)
         return [(id_, event) for event in events]
@@ -364,6 +368,16 @@ def test_a_cluster_that_grows_is_told_of_one_more_than_it_holds(study):
     cluster.before_poll = grow
     study(limit=3).run(cluster)
     assert cluster.seqs() == [1, 2, 3]
+
+
+def test_a_cluster_that_grows_is_told_so_too_while_it_is_full(study, monkeypatch):
+    monkeypatch.setattr(dispatching, "_LOOK_S", 0.0)
+    cluster = Cluster(can_grow=True, idle_polls=3)
+    study(limit=4).run(cluster)
+    assert max(sum(demand.values()) for demand in cluster.wanted) == 3
+    fixed = Cluster(idle_polls=3)
+    study(limit=6).run(fixed)
+    assert max(sum(demand.values()) for demand in fixed.wanted) <= 2
 
 
 def test_gpu_hours_of_what_runs_keep_more_from_being_asked_for(study):
