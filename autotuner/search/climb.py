@@ -24,7 +24,7 @@ __all__ = ["Belief", "Climb"]
 
 _DRAWS = 64
 _MARGIN = 0.15
-"""Logarithm of how far noise may carry a measurement beyond a physical bound."""
+"""Logarithm of how far noise may carry one measurement beyond what another allows."""
 _LEAST_SEEN = 2
 """Levels before a server is given up: curves cross, and one level says little of the others."""
 
@@ -79,8 +79,8 @@ class Climb(LevelPlan):
         chosen = max(left, key=lambda i: (gains[i], values[i]))
         if gains[chosen] >= self.worth:
             return self.levels[chosen]
-        beaten = self.best is not None and (own is None or own < self.best)
-        lost = beaten or own is None
+        # One that is as good within the noise may be the best: fresh servers will tell.
+        lost = own is None or (self.best is not None and own < self.best - _MARGIN)
         if lost and len(done) < _LEAST_SEEN:
             return self.levels[chosen]
         return NoMore(self._reason(own, float(gains[chosen]), chosen), pruned=lost)

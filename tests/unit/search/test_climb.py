@@ -95,6 +95,18 @@ def test_a_server_that_cannot_win_is_given_up_and_the_reason_has_the_numbers() -
     assert "of the best so far" in end.reason
 
 
+@pytest.mark.parametrize("times", [1.001, 1.05, 1.1])
+def test_a_server_that_is_as_good_as_the_best_within_the_noise_is_not_given_up(
+    times: float,
+) -> None:
+    """It stays in the ranking, and fresh servers tell which of the two is better."""
+    best = float(str(rows()[best_of(rows())][THROUGHPUT.column]))
+    _, end = ran(climb(rows(), best=times * best, spread=0.05), rows())
+    assert not end.pruned
+    _, end = ran(climb(rows(), best=1.3 * best, spread=0.05), rows())
+    assert end.pruned
+
+
 def test_no_server_is_given_up_after_one_level() -> None:
     for speed in (5, 30, 100):
         levels, end = ran(climb(rows(), best=1e9), rows(speed))
