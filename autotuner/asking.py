@@ -13,8 +13,6 @@ from autotuner.results.levels import LevelResult, LevelStatus
 from autotuner.results.limits import LevelRow
 from autotuner.results.pooling import pooled_results
 from autotuner.search.base import Ask, Ended, Strategy, Told
-from autotuner.search.findings import points_of
-from autotuner.search.stopping import NoImprovement
 from autotuner.search_past import SearchPast
 from autotuner.spec.experiment import Completed, Experiment, Failed, FailureKind, Outcome, Pruned
 from autotuner.spec.server import Footprint
@@ -56,12 +54,8 @@ class Asking:
     ) -> None:
         self._strategy = strategy
         self._searching = plan.spec.searching
-        self._judging = plan.spec.judging
         self._candidates = {one.id: one for one in strategy.problem.candidates}
         self._past = past.spent
-        self._stop = NoImprovement(
-            self._searching.stop_when.no_improvement, self._judging.minimal_effect
-        )
         self._rows: dict[str, dict[Level, list[LevelResult]]] = {}
         self._ended_gpu_s = 0.0
         self._left = {e.id: e for e in plan.in_order if e.id in self._candidates}
@@ -137,8 +131,8 @@ class Asking:
         )
         if not self._left:
             return f"all {len(self._candidates):,} candidates have been measured"
-        why = exhausted(self._searching.budget, spent) or self._stop.reason
-        return why or self._strategy.finished
+        # `stop_when` is the strategy's own: what is no better for one is better for another.
+        return exhausted(self._searching.budget, spent) or self._strategy.finished
 
     def level(self, experiment: Experiment, result: LevelResult) -> None:
         """A level of an attempt has ended."""
@@ -173,11 +167,8 @@ class Asking:
             self._tell(Told(experiment.id, rows, ended))
 
     def _tell(self, told: Told) -> None:
-        candidate = self._candidates.get(told.candidate)
-        if candidate is None:
-            return  # of a study that has changed since
-        self._strategy.tell(told)
-        self._stop.tell(told.candidate, points_of(candidate, told, self._judging))
+        if told.candidate in self._candidates:  # else of a study that has changed since
+            self._strategy.tell(told)
 
     def _pooled(self, experiment_id: str) -> dict[Level, LevelRow]:
         rows = self._rows.get(experiment_id, {})

@@ -126,7 +126,11 @@ class Strategy(ABC):
     @property
     @abstractmethod
     def finished(self) -> str | None:
-        """Why nothing more will be asked for, in a sentence for the user; None: more may be."""
+        """Why nothing more will be asked for, in a sentence for the user; None: more may be.
+
+        `StopWhen` is for the strategy to keep (`search.stopping` does it for one that has points);
+        what still runs may better the best, and make it None again. Budgets are the driver's.
+        """
 
     def expected_experiments(self) -> int | None:
         """About how many experiments the search will take in all, for estimates of its cost.

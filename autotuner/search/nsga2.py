@@ -17,6 +17,7 @@ from autotuner.results.limits import LevelRow, judge_level, number
 from autotuner.search.axes import Axes
 from autotuner.search.base import Candidate, Ended, Problem, Told
 from autotuner.search.findings import CRASHED, Point, violation_of
+from autotuner.search.level_plans import AllLevels, LevelPlan
 from autotuner.search.modelled import SampledStrategy
 from autotuner.search.optuna_study import OptunaStudy
 from autotuner.spec.workload import Level
@@ -47,6 +48,10 @@ class Nsga2Strategy(SampledStrategy):
     def new_study(self, axes: Axes, seed: int) -> OptunaStudy:
         sampler = NSGAIISampler(population_size=max(2, self._population), seed=seed)
         return OptunaStudy(axes, sampler, _OBJECTIVES)
+
+    def levels(self, candidate: Candidate) -> LevelPlan:
+        """All: each is a point of the front, also where the study's objective needs one alone."""
+        return AllLevels(candidate.levels)
 
     def points(self, candidate: Candidate, told: Told) -> tuple[Point, ...]:
         if told.ended is Ended.FAILED:

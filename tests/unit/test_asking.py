@@ -12,6 +12,7 @@ from autotuner.planning import plan
 from autotuner.results.level_rows import level_result, not_measured
 from autotuner.results.levels import RequestRecord, RequestStatus
 from autotuner.search.base import Ask, Ended, Strategy, Told
+from autotuner.search.grid import GridStrategy
 from autotuner.search.level_plans import AllLevels
 from autotuner.search_past import SearchPast
 from autotuner.searched import check_search, problem_of, strategy_of
@@ -160,7 +161,7 @@ def test_when_all_have_been_measured_that_is_the_reason(make_asking):
 
 def test_experiments_that_better_nothing_end_the_search(make_asking):
     searching = Searching("random", stop_when=StopWhen(no_improvement=2))
-    asking, _, _ = make_asking(searching)
+    asking, _, _ = make_asking(searching, strategy=GridStrategy)
     for seconds in (1.0, 2.0, 2.0):
         assert asking.why_no_more(0.0, 0.0) is None
         (one,) = asking.ask(1, 0.0, 0.0)

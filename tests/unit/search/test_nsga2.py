@@ -7,10 +7,11 @@ import pytest
 
 from autotuner.search.base import Candidate, Ended, Problem, Told
 from autotuner.search.findings import CRASHED, Point
+from autotuner.search.level_plans import AllLevels
 from autotuner.search.nsga2 import Nsga2Strategy
 from autotuner.spec.judging import Judging
-from autotuner.spec.objective import Constraint, Direction, Objective
-from autotuner.spec.searching import Searching
+from autotuner.spec.objective import Constraint, Direction, Objective, Over
+from autotuner.spec.searching import LevelChoice, Searching, StopWhen
 from autotuner.spec.workload import Level
 
 LOW, HIGH = (Level("chat", "D(1,1)", concurrency) for concurrency in (1, 8))
@@ -71,6 +72,29 @@ def test_what_failed_is_infeasible_and_what_was_lost_says_nothing() -> None:
     assert points({}, ended=Ended.PRUNED) == ()
     assert not points({}, ended=Ended.COMPLETED)[0].feasible
     assert [point.feasible for point in points({LOW: row(5)}, ended=Ended.PRUNED)] == [True]
+
+
+def test_a_search_goes_on_while_its_front_grows_whatever_the_objective_says() -> None:
+    candidates = tuple(Candidate(str(x), {"x": x}, 1, (LOW,)) for x in range(20))
+    searching = Searching("nsga2", first=20, stop_when=StopWhen(no_improvement=3))
+    strategy = Nsga2Strategy(Problem(candidates, Judging(OBJECTIVE), searching))
+    for throughput in (10, 20, 30, 40, 50, 60):
+        (ask,) = strategy.ask(1)
+        rows = {LOW: row(throughput, tpot_s=throughput)}
+        strategy.tell(Told(ask.candidate, rows, Ended.COMPLETED))
+    assert strategy.finished is None
+    for _ in range(3):
+        (ask,) = strategy.ask(1)
+        strategy.tell(Told(ask.candidate, {LOW: row(5, tpot_s=90)}, Ended.COMPLETED))
+    assert strategy.finished is not None
+
+
+def test_every_level_is_measured_also_where_the_objective_needs_one_alone() -> None:
+    objective = Objective("o", "ttft_s", Direction.MINIMIZE, "p99", over=Over.BEST)
+    searching = Searching("nsga2", levels=LevelChoice.ADAPTIVE)
+    candidates = tuple(Candidate(str(x), {"x": x}, 1, (LOW, HIGH)) for x in range(3))
+    strategy = Nsga2Strategy(Problem(candidates, Judging(objective), searching))
+    assert [ask.levels for ask in strategy.ask(3)] == [AllLevels((LOW, HIGH))] * 3
 
 
 def test_it_seeks_the_front_and_not_the_middle_of_the_space() -> None:
