@@ -58,17 +58,17 @@ def _grow(
 
 def _best_cut(seen: Floats, ran: Flags, random: np.random.Generator) -> tuple[int, float] | None:
     """Of one place per feature, drawn at random, the one that tells best; None: all are alike."""
-    best, least = None, np.inf
-    for column in random.permutation(seen.shape[1]):
-        values = seen[:, column]
-        low, high = values.min(), values.max()
-        if low == high:
-            continue
-        place = random.uniform(low, high)
-        below = values <= place
-        mixed = sum(
-            len(part) * part.mean() * (1 - part.mean()) for part in (ran[below], ran[~below])
-        )
-        if mixed < least:
-            best, least = (int(column), float(place)), mixed
-    return best
+    low, high = seen.min(axis=0), seen.max(axis=0)
+    (differ,) = np.nonzero(low < high)
+    if not len(differ):
+        return None
+    # In another order each time, since the first of those that tell alike is taken.
+    columns = random.permutation(differ)
+    places = random.uniform(low[columns], high[columns])
+    below = seen[:, columns] <= places
+    mixed = np.zeros(len(columns))
+    for part in (below, ~below):
+        count, good = part.sum(axis=0), part[ran].sum(axis=0)
+        mixed += good * (1 - good / count)
+    best = int(np.argmin(mixed))
+    return int(columns[best]), float(places[best])
