@@ -39,13 +39,9 @@ def points_of(candidate: Candidate, told: Told, judging: Judging) -> tuple[Point
     """
     if told.ended is Ended.FAILED:
         return (Point(violation=CRASHED),)
-    best_counts = judging.objective.over is Over.BEST
-    levels = candidate.levels
-    if told.ended is Ended.PRUNED and best_counts:
-        levels = tuple(level for level in levels if level in told.rows)
-    if told.ended in (None, Ended.LOST) or not (told.rows and levels):
+    if told.ended in (None, Ended.LOST) or (told.ended is Ended.PRUNED and not told.rows):
         return ()
-    reading = read_objective(levels, told.rows, judging.objective, judging.constraints)
+    reading = read_objective(candidate.levels, told.rows, judging.objective, judging.constraints)
     if reading.value is None or reading.reason:
         return (Point(violation=_violation(candidate, told, judging, reading)),)
     direction = judging.objective.direction

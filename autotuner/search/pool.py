@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 
-from autotuner.search.base import Ask, Candidate, Ended, Problem, Strategy, Told
+from autotuner.search.base import Ask, Candidate, Problem, Strategy, Told
 from autotuner.search.curves import Curves, leaves_levels_out
 from autotuner.search.findings import Point, points_of
 from autotuner.search.level_plans import AllLevels, LevelPlan
@@ -44,7 +44,7 @@ class PoolStrategy(Strategy):
         """
 
     def points(self, candidate: Candidate, told: Told) -> tuple[Point, ...]:
-        """What an experiment that has ended says of the configuration."""
+        """What an experiment that has ended says of the configuration; nothing if it was lost."""
         return points_of(candidate, told, self.problem.judging)
 
     def levels(self, candidate: Candidate) -> LevelPlan:
@@ -77,7 +77,7 @@ class PoolStrategy(Strategy):
             if was_left:  # pending, though not on our word
                 self.asked(candidate)
             return
-        points = () if told.ended is Ended.LOST else self.points(candidate, told)
+        points = self.points(candidate, told)
         self._stop.tell(candidate.id, points)
         self.heard(candidate, told, points)
 

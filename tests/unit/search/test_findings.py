@@ -70,7 +70,8 @@ def test_where_every_level_counts_the_furthest_miss_does(over: Over) -> None:
 def test_a_missing_number_is_further_off_than_any_missed_limit() -> None:
     missed = point({LOW: row(9, 1e6), HIGH: row(9, 1e6)})
     assert point({LOW: row(9, None), HIGH: row(9, None)}).violation > missed.violation
-    assert not point({LOW: row(None), HIGH: row(None)}).feasible
+    assert point({LOW: row(None), HIGH: row(None)}).violation > missed.violation
+    assert point({}).violation > missed.violation
 
 
 def test_a_crash_is_the_furthest_of_all() -> None:
