@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from autotuner import dispatching, searched
+from autotuner.alike_failures import FailuresInARow
 from autotuner.driver import StudyDriver
 from autotuner.errors import ClusterError
 from autotuner.execution.base import Executor, Node
@@ -298,6 +299,28 @@ def test_nodes_with_several_kinds_of_gpus_leave_the_model_open():
     assert searched.gpu_of([None]) is None
 
 
+def test_the_baseline_is_measured_first_whatever_the_strategy_would_do(study, monkeypatch):
+    class Backwards(Scripted):
+        def __init__(self, problem):
+            super().__init__(problem)
+            self.left.reverse()
+
+    monkeypatch.setattr(searched, "load_strategy", lambda name: Backwards)
+    cluster = Cluster()
+    study(limit=3, baseline={SEQS: 5}).run(cluster)
+    assert cluster.seqs()[:3] == [5, 8, 7]
+
+
+def test_what_waits_keeps_the_order_in_which_it_was_asked_for(study, monkeypatch):
+    def reordered(self, waiting):
+        raise AssertionError("the search decides what comes first")
+
+    monkeypatch.setattr(FailuresInARow, "in_order", reordered)
+    cluster = Cluster(failing(FailureKind.CONFIG_REJECTED))
+    study(max_attempts=1).run(cluster)
+    assert cluster.seqs() == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
 def test_a_level_plan_travels_with_its_attempt(study, strategy, monkeypatch):
     one_level = AllLevels(plan(study().spec).experiments[0].levels[:1], "enough")
     monkeypatch.setattr(strategy, "plan_of", lambda self, id_: one_level)
@@ -417,8 +440,11 @@ def completed_seqs(one):
 def test_a_search_that_was_enough_goes_on_when_its_limit_is_raised(study):
     study(limit=2).run(Cluster())
     cluster = Cluster()
-    results = study(limit=4).run(cluster)
+    raised, seen = study(limit=4), []
+    cluster.before_poll = lambda: seen.append(load_results(raised.folder).search_stopped)
+    results = raised.run(cluster)
     assert cluster.seqs() == [3, 4]
+    assert set(seen) == {None}
     assert results.search_stopped == "max_experiments is reached: 4"
     idle = Cluster()
     study(limit=4).run(idle)

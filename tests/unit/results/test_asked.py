@@ -8,6 +8,8 @@ import pytest
 from autotuner.errors import OutputError
 from autotuner.planning import plan
 from autotuner.recording import record_attempt
+from autotuner.results import asked, files
+from autotuner.results import store as store_module
 from autotuner.results.load import load_results
 from autotuner.results.score import EntryStatus
 from autotuner.results.store import ResultStore
@@ -110,6 +112,21 @@ def test_a_study_that_measured_everything_may_go_on_as_a_search(make_plan):
     (one,) = load_results(searched.spec.output).study.experiments
     assert one.id == searched.experiments[2].id
     assert one.launch_command
+
+
+def test_no_reader_meets_rows_of_which_the_record_knows_nothing(make_plan, monkeypatch):
+    whole = make_plan(searching=Searching())
+    measure(whole, opened(whole), 2)
+    written = []
+
+    def noted(path, text):
+        written.append(path.name)
+        files.write_text(path, text)
+
+    for module in (asked, store_module):
+        monkeypatch.setattr(module, "write_text", noted)
+    opened(make_plan())
+    assert written[:2] == [f"{whole.experiments[2].id}.json", "study.json"]
 
 
 def test_a_limit_that_is_raised_makes_it_no_other_study(make_plan):
