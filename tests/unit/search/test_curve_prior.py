@@ -75,6 +75,20 @@ def test_where_the_estimator_is_silent_the_usual_shape_stands_at_the_height_of_i
     assert found.mean[1, :, 0].mean() == pytest.approx(found.mean[0, :, 0].mean())
 
 
+def test_a_curve_of_which_the_estimator_knows_a_part_has_no_step() -> None:
+    """Its words on some levels, and the usual shape on others, would make one."""
+    knows = says("narrow", "other")
+
+    def partly(asked: Candidate, level: Level) -> Estimate | None:
+        return None if asked.id == "other" and level == LEVELS[-1] else knows(asked, level)
+
+    asked = problem(NARROW, OTHER)
+    usual, found = prior(asked), prior(replace(asked, estimate=partly))
+    apart = found.mean[1, :, 0] - usual.mean[1, :, 0]
+    assert apart == pytest.approx(apart[0])
+    assert found.doubt[1] == 1
+
+
 def test_an_estimator_that_knows_nothing_is_as_none() -> None:
     without = prior(problem(NARROW, WIDE))
     silent = prior(replace(problem(NARROW, WIDE), estimate=says()))
