@@ -138,6 +138,7 @@ class _StudyReader:
                 seed=self._seed(),
                 objective=judging.objective if judging is not None else None,
                 gpus=resources.gpus,
+                finds_load=any(workload.find is not None for workload in workloads or ()),
             ),
             "bench": self._bench(launcher, workloads or ()),
             "timeouts": self._timeouts(),

@@ -56,6 +56,8 @@ def _gain(value: float) -> float:
 
 
 Count = Annotated[int, Field(ge=1)]
+_CHOOSES_LEVELS = "adaptive"
+"""The strategy that leaves out levels where it may, unless the study says otherwise."""
 _IN_STOP_WHEN = "unknown key; write `stop_when: {no_improvement: 10}`"
 
 
@@ -81,7 +83,7 @@ class SearchSection(Section):
     strategy: Annotated[Text, AfterValidator(_named)] = example("tpe", default="grid")
     seed: int | None = example(0, default=None, ge=0)
     first: Count | None = example(10, default=None)
-    levels: Annotated[Text, AfterValidator(_levels)] = example("all", default="all")
+    levels: Annotated[Text, AfterValidator(_levels)] | None = example("all", default=None)
     estimator: Text | None = example("roofline", default=None)
     max_experiments: Count | None = example(40, default=None)
     max_gpu_hours: Annotated[float, Field(gt=0)] | None = example(100, default=None)
@@ -169,6 +171,7 @@ def read_search(
     seed: int,
     objective: Objective | None,
     gpus: int | None = None,
+    finds_load: bool = False,
 ) -> Searching:
     """The file's ``search``; the default where it has none, or problems, which are noted.
 
@@ -177,6 +180,7 @@ def read_search(
         seed: Of the study.
         objective: None where it could not be read.
         gpus: ``resources.gpus``.
+        finds_load: Whether a workload's levels are found, so that no others decide about them.
     """
     if content is None:
         return Searching(seed=seed)
@@ -188,8 +192,11 @@ def read_search(
     section = problems.validated(SearchSection, content, _LOC)
     if section is None:
         return Searching(seed=seed)
-    levels = LevelChoice(section.levels)
-    if levels is LevelChoice.ADAPTIVE and objective is not None and objective.over is not Over.BEST:
+    best_counts = objective is not None and objective.over is Over.BEST
+    levels = LevelChoice.ALL if section.levels is None else LevelChoice(section.levels)
+    if section.levels is None and section.strategy == _CHOOSES_LEVELS:
+        levels = LevelChoice.ADAPTIVE if best_counts and not finds_load else LevelChoice.ALL
+    if levels is LevelChoice.ADAPTIVE and objective is not None and not best_counts:
         fix = (
             "levels can be left out only where the best of them counts; write `levels: all`, or "
             "`over: best` under `objective`"

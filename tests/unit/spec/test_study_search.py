@@ -53,6 +53,34 @@ def test_a_strategy_may_stand_alone(study: StudyWriter, name: str) -> None:
     assert searching(study, f"{{strategy: {name}}}") == Searching(name)
 
 
+@pytest.mark.parametrize(
+    ("text", "levels"),
+    [
+        ("adaptive", LevelChoice.ADAPTIVE),
+        ("{strategy: adaptive, levels: all}", LevelChoice.ALL),
+        ("tpe", LevelChoice.ALL),
+    ],
+)
+def test_the_adaptive_strategy_leaves_out_levels_where_the_best_counts_unless_told_otherwise(
+    study: StudyWriter, text: str, levels: LevelChoice
+) -> None:
+    spec = study.load(workloads=BEST, objective="", search=f"search: {text}")
+    assert spec.searching.levels is levels
+
+
+def test_a_load_that_is_found_leaves_no_levels_to_the_adaptive_strategy(
+    study: StudyWriter,
+) -> None:
+    found = (
+        "workloads: [{scenario: 'D(100,100)', load: {find: max_concurrency, min: 1, max: 64}, "
+        "stop: {seconds: 60}}]\n"
+        "constraints: {ttft_s: {p95: 1}}\n"
+        "objective: {name: maximize_load}"
+    )
+    spec = study.load(workloads=found, objective="", search="search: adaptive")
+    assert spec.searching.levels is LevelChoice.ALL
+
+
 @pytest.mark.parametrize(("alias", "name"), STRATEGY_ALIASES.items())
 def test_an_alias_is_the_strategy_that_it_stands_for(
     study: StudyWriter, alias: str, name: str
