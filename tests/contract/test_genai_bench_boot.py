@@ -182,15 +182,14 @@ def test_the_largest_load_is_found_in_one_call(make_order, make_workload, tokeni
 
 
 @dataclass(frozen=True)
-class Doubling(LevelPlan):
-    """Doubles the concurrency until throughput has doubled, or nothing is left."""
+class UntilEightAtOnce(LevelPlan):
+    """Level by level, until a row says that eight requests were in flight."""
 
     levels: tuple[Level, ...]
 
     def next(self, seen):
-        rates = [float(one.row["output_throughput_tok_s"]) for one in seen]
-        if rates and rates[-1] > 2 * rates[0]:
-            return NoMore("throughput has doubled", pruned=True)
+        if seen and seen[-1].row["concurrency"] == 8:
+            return NoMore("eight at once", pruned=True)
         return self.levels[len(seen)]
 
     @property
@@ -208,11 +207,10 @@ def test_levels_that_a_plan_decides_share_one_call_too(
         workloads=(make_workload("one", concurrency=(1, 2, 4, 8, 16, 32)),),
         flags={"time-scale": 0.2},
     )
-    *events, ended = run_attempt(replace(order, plan=Doubling(order.levels)))
-    assert ended.outcome == Pruned("throughput has doubled")
+    *events, ended = run_attempt(replace(order, plan=UntilEightAtOnce(order.levels)))
+    assert ended.outcome == Pruned("eight at once")
     measured = [event.result for event in events if isinstance(event, LevelMeasured)]
     statuses = [level.status.value for level in measured]
-    assert 2 <= statuses.count("ok") < 6
-    assert statuses == sorted(statuses)  # what is skipped comes last
-    assert statuses.count("skipped") == 6 - statuses.count("ok")
+    before = [level.concurrency for level in order.levels].index(8) + 1
+    assert statuses == ["ok"] * before + ["skipped"] * (6 - before)
     assert [name for name in ended.logs if name.startswith("bench-")] == ["bench-one-0.log"]
