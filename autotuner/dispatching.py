@@ -9,7 +9,7 @@ from autotuner.errors import ClusterError
 from autotuner.execution.base import Executor, Node, Slot
 from autotuner.execution.books import Held, without
 from autotuner.execution.fitting import does_not_fit, exceeds_limit, fits_idle
-from autotuner.execution.placement import Group, place, places
+from autotuner.execution.placement import Group, Placement, place, places
 from autotuner.expected_times import ExpectedTimes
 from autotuner.failure_policy import FailurePolicy
 from autotuner.planning import Plan
@@ -120,15 +120,7 @@ class Dispatcher:
                 for need, some in candidates.items()
             ),
         ]
-        held = [Held(one.slot, self._left_s(one, now)) for one in running]
-        chosen = place(
-            groups,
-            usable,
-            held,
-            others=self._executor.held_by_others(),
-            most_gpus=self._plan.spec.max_gpus,
-            drained=self._drained,
-        ).chosen
+        chosen = self._placed(groups, usable, running, now).chosen
         found = sum(experiment not in self._waiting for experiment, _ in chosen)
         if found or self.count or (running and not self._executor.can_grow):
             return found
@@ -186,16 +178,8 @@ class Dispatcher:
         self._changed, self._round_at = False, now
         self._reorder()
         usable = without(nodes, lost)
-        held = [Held(one.slot, self._left_s(one, now)) for one in running]
         groups = self._waiting.groups(lambda c: self._policy.nodes_for(c, usable, now), now)
-        placement = place(
-            groups,
-            usable,
-            held,
-            others=self._executor.held_by_others(),
-            most_gpus=self._plan.spec.max_gpus,
-            drained=self._drained,
-        )
+        placement = self._placed(groups, usable, running, now)
         self._drained = placement.drained
         for experiment, _ in placement.chosen:
             self._waiting.remove(experiment)
@@ -216,6 +200,23 @@ class Dispatcher:
     def what_waits(self) -> Experiment:
         """The one to name where nothing finds a place."""
         return next(iter(self._waiting))
+
+    def _placed(
+        self,
+        groups: Sequence[Group],
+        usable: Sequence[Node],
+        running: Iterable[Running],
+        now: float,
+    ) -> Placement:
+        """Where these could start, beside what runs and what others hold."""
+        return place(
+            groups,
+            usable,
+            [Held(one.slot, self._left_s(one, now)) for one in running],
+            others=self._executor.held_by_others(),
+            most_gpus=self._plan.spec.max_gpus,
+            drained=self._drained,
+        )
 
     def _choice_of(self, experiment: Experiment) -> Choice:
         return self._policy.choice(experiment, self._wanted_host.get(experiment.id))

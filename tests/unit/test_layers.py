@@ -55,34 +55,7 @@ LAYERS = (
 )
 LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 # The study loop is one room in several modules.
-ONE_ROOM = {
-    "progress",
-    "driver",
-    "waiting",
-    "expected_times",
-    "dispatching",
-    "idle_watch",
-    "study",
-    "failure_policy",
-    "failure_advice",
-    "alike_failures",
-    "flag_checking",
-    "preparing",
-    "repeating",
-    "running",
-    "live_score",
-    "load_starts",
-    "recording",
-    "resume",
-    "study_metrics",
-    "in_flight",
-    "spending",
-    "searched",
-    "search_past",
-    "asking",
-    "search_run",
-    "costing",
-}
+ONE_ROOM = set(next(rooms for rooms in LAYERS if "driver" in rooms))
 
 RAY_MODULES = {
     "execution/on_ray.py",

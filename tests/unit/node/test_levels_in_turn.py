@@ -153,7 +153,9 @@ def repeated(make_order, make_workload):
     return make_order(workloads=(make_workload("a", concurrency=(1, 2), repeats=3),))
 
 
-def test_a_plan_that_leaves_repeats_to_us_sees_them_as_one(repeated):
+@pytest.fixture
+def watching():
+    """A class of plans, and what each of them was shown, call by call."""
     seen = []
 
     @dataclass(frozen=True)
@@ -162,7 +164,12 @@ def test_a_plan_that_leaves_repeats_to_us_sees_them_as_one(repeated):
             seen.append(tuple(so_far))
             return super().next(so_far)
 
-    plan = Watching(tuple(dict.fromkeys(level.of_all_repeats for level in repeated.levels)))
+    return Watching, seen
+
+
+def test_a_plan_that_leaves_repeats_to_us_sees_them_as_one(repeated, watching):
+    plan_class, seen = watching
+    plan = plan_class(tuple(dict.fromkeys(level.of_all_repeats for level in repeated.levels)))
     turn = LevelsInTurn(replace(repeated, plan=plan))
     assert loaded(turn, repeated, [2, 3, 4, 5, 5, 5]) == [
         ("a", [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2)])
@@ -173,16 +180,9 @@ def test_a_plan_that_leaves_repeats_to_us_sees_them_as_one(repeated):
     assert second.row["requests_completed"] == 15
 
 
-def test_a_repeat_that_failed_fails_its_level(repeated):
-    seen = []
-
-    @dataclass(frozen=True)
-    class Watching(Climb):
-        def next(self, so_far):
-            seen.append(tuple(so_far))
-            return super().next(so_far)
-
-    turn = LevelsInTurn(replace(repeated, plan=Watching(repeated.levels[:1])))
+def test_a_repeat_that_failed_fails_its_level(repeated, watching):
+    plan_class, seen = watching
+    turn = LevelsInTurn(replace(repeated, plan=plan_class(repeated.levels[:1])))
     _, levels = next(turn.groups())
     for number, level in enumerate(levels):
         turn.saw(result(repeated, level, ok=number != 1))
