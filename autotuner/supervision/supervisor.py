@@ -101,15 +101,6 @@ def _reap_all() -> None:
             pass
 
 
-def _prepare_command(cpus: list[int]) -> None:
-    """Runs in the child, between fork and exec."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    if cpus:
-        os.sched_setaffinity(0, cpus)
-
-
 def _take_back_priorities() -> None:
     """Ray gives its workers nice 15 and oom_score_adj 1000; only root may take them back.
 
@@ -146,14 +137,14 @@ class Watchdog:
                 command,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                preexec_fn=lambda: _prepare_command(cpus),
+                preexec_fn=lambda: self._prepare_command(cpus),
             )
         except (OSError, subprocess.SubprocessError) as error:
             print(f"cannot execute {command[0]}: {error}", file=sys.stderr, flush=True)
             self._write_status(returncode=_NOT_EXECUTED, ended_by="exited", leftover=[], cpu_s=0.0)
             return _NOT_EXECUTED
         self._pid = process.pid
-        self._write_status(pid=process.pid, start_ticks=_start_ticks(process.pid))
+        self._status.update(pid=process.pid, start_ticks=_start_ticks(process.pid))
         ended_by, grace_s = self._wait()
         self._clear(grace_s)
         process.returncode = self._returncode  # reaped here; Popen must not look again
@@ -166,6 +157,16 @@ class Watchdog:
             cpu_s=times.children_user + times.children_system,
         )
         return self._returncode or 0
+
+    def _prepare_command(self, cpus: list[int]) -> None:
+        """Runs in the child, between fork and exec."""
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        if cpus:
+            os.sched_setaffinity(0, cpus)
+        # Before anything of the command runs: its session must be known should we all die now.
+        self._write_status(pid=os.getpid(), start_ticks=_start_ticks(os.getpid()))
 
     def _wait(self) -> tuple[str, float]:
         """Why the watch ended, and how patient to be with the tree."""

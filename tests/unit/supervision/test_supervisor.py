@@ -96,6 +96,19 @@ def test_the_status_file_names_the_command_while_it_runs(supervise, marked):
     assert "ended_by" not in json.loads(status_file.read_text())
 
 
+def test_a_command_that_cannot_be_written_down_is_not_run(tmp_path):
+    """A sweep would not know its session if all who watch died at once."""
+    done = subprocess.run(
+        [sys.executable, "-I", PROGRAM, tmp_path / "missing" / "s.json", "5", "-", "echo", "ran"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert "cannot execute echo" in done.stderr
+
+
 def test_neither_interrupt_nor_terminate_keeps_it_from_its_duty(supervise, marked):
     process, status_file = supervise(marked.python("print('ready', flush=True); time.sleep(600)"))
     assert process.stdout.readline() == "ready\n"
