@@ -8,13 +8,16 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from autotuner.driver import StudyDriver
+from autotuner.driver.flag_checking import check_flags
+from autotuner.driver.loop import StudyDriver
+from autotuner.driver.preparing import prepare_nodes
+from autotuner.driver.progress import ResultsNote, StudyEvent
+from autotuner.driver.resume import Past, close_torn_attempts, past_of
+from autotuner.driver.searching.searched import check_search
+from autotuner.driver.study_metrics import StudyMetrics, metrics_watcher
 from autotuner.execution.base import Executor
-from autotuner.flag_checking import check_flags
 from autotuner.launchers.registry import load_launcher
 from autotuner.planning import Plan, plan
-from autotuner.preparing import prepare_nodes
-from autotuner.progress import ResultsNote, StudyEvent
 from autotuner.results.job_copy import refuse_job_copy
 from autotuner.results.load import StudyResults, load_results
 from autotuner.results.lock import sole_writer
@@ -23,10 +26,7 @@ from autotuner.results.score import Ranking
 from autotuner.results.stop_request import stop_requests
 from autotuner.results.store import ResultStore
 from autotuner.results.study_record import ExpectedExperiment, StudyRecord
-from autotuner.resume import Past, close_torn_attempts, past_of
-from autotuner.searched import check_search
 from autotuner.spec.study import StudySpec
-from autotuner.study_metrics import StudyMetrics, metrics_watcher
 from autotuner.version import __version__
 
 __all__ = ["detail_of", "record_of", "run"]

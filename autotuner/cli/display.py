@@ -14,7 +14,7 @@ from rich.text import Text
 from autotuner.cli.preparation_lines import duration, preparation_lines
 from autotuner.cli.search_progress import SearchProgress
 from autotuner.cli.tables import one_line, telling_line
-from autotuner.progress import (
+from autotuner.driver.progress import (
     AttemptFinished,
     AttemptStarted,
     AttemptWaiting,

@@ -19,9 +19,9 @@ from rich.console import Console
 from autotuner.cli.checkup_table import print_checkups
 from autotuner.cli.display import output_console
 from autotuner.cli.study_file import add_launcher_arguments, plan_of
+from autotuner.driver.flag_checking import flag_uses
 from autotuner.execution.base import Node, NodeAnswer
 from autotuner.execution.fitting import able_nodes, largest_quota, quota_fix
-from autotuner.flag_checking import flag_uses
 from autotuner.node.checkup.clock import judge_clock, now_s
 from autotuner.node.checkup.compare import with_differences
 from autotuner.node.checkup.every_check import check_node

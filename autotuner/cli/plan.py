@@ -17,9 +17,9 @@ from autotuner.cli import doctor
 from autotuner.cli.display import output_console
 from autotuner.cli.plan_cost import print_cost, print_space
 from autotuner.cli.study_file import add_launcher_arguments, plan_of
-from autotuner.costing import expected_cost
+from autotuner.driver.costing import expected_cost
+from autotuner.driver.searching.searched import strategy_of
 from autotuner.planning import PLACEHOLDERS, Plan
-from autotuner.searched import strategy_of
 from autotuner.spec.experiment import Experiment
 from autotuner.spec.launching import OmeSettings
 from autotuner.spec.server import Footprint, Value

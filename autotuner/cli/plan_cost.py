@@ -8,9 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from autotuner.cli.search_progress import limits_text
-from autotuner.costing import Cost, Part
+from autotuner.driver.costing import Cost, Part
+from autotuner.driver.searching.searched import cannot_fit
 from autotuner.planning import ASSUMED_START_S, Plan
-from autotuner.searched import cannot_fit
 from autotuner.spec.searching import LevelChoice
 from autotuner.spec.server import spelled
 from autotuner.spec.study import Axis

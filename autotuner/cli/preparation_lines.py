@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.markup import escape
 
-from autotuner.progress import (
+from autotuner.driver.progress import (
     EnginesAsked,
     FlagsRefused,
     NodeNotReady,

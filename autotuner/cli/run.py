@@ -22,7 +22,7 @@ from autotuner.cli.display import output_console, progress_display
 from autotuner.cli.plan import print_warnings
 from autotuner.cli.study_file import add_launcher_arguments, plan_of
 from autotuner.cli.tables import print_failures, print_ranking
-from autotuner.progress import StudyEnded, StudyEvent
+from autotuner.driver.progress import StudyEnded, StudyEvent
 from autotuner.results.load import StudyResults
 from autotuner.study import run
 

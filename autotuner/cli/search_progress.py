@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from rich.markup import escape
 
-from autotuner.live_score import LiveScore
+from autotuner.driver.live_score import LiveScore
+from autotuner.driver.progress import AttemptFinished, ExperimentAsked, LevelFinished, StudyEvent
 from autotuner.planning import Plan
-from autotuner.progress import AttemptFinished, ExperimentAsked, LevelFinished, StudyEvent
 from autotuner.results.score import unit_of
 from autotuner.spec.experiment import Experiment, Purpose
 from autotuner.spec.searching import Budget

@@ -28,10 +28,10 @@ import pandas as pd
 import ray
 from ray.cluster_utils import Cluster
 
+from autotuner.driver.progress import AttemptFinished, AttemptStarted, StudyEvent
 from autotuner.engines.sim_devices import SIM_GPUS_VARIABLE, make_devices
 from autotuner.execution.on_ray import RayExecutor
 from autotuner.execution.ray_actor import ExperimentActor
-from autotuner.progress import AttemptFinished, AttemptStarted, StudyEvent
 from autotuner.results.load import load_results
 from autotuner.spec.study import StudySpec
 from autotuner.study import run

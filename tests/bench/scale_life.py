@@ -21,11 +21,11 @@ from scale_load import planned
 from virtual_clock import CLOCK  # before any module of the driver
 from virtual_cluster import VirtualCluster
 
-from autotuner.driver import StudyDriver
+from autotuner.driver.loop import StudyDriver
+from autotuner.driver.resume import close_torn_attempts, past_of
 from autotuner.results.load import load_results
 from autotuner.results.lock import sole_writer
 from autotuner.results.store import ResultStore
-from autotuner.resume import close_torn_attempts, past_of
 from autotuner.study import record_of
 
 __all__: list[str] = []

@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from autotuner.driver import StudyDriver
+from autotuner.driver.loop import StudyDriver
+from autotuner.driver.resume import past_of
 from autotuner.engines.sim_model import Batch, Request, Timing, noise_factor
 from autotuner.execution.base import Executor, ExecutorEvent, Node, NodeAnswer, Slot
 from autotuner.node.events import AttemptEnded, AttemptOrder, LevelMeasured, PhaseStarted
@@ -34,7 +35,6 @@ from autotuner.results.level_rows import level_result
 from autotuner.results.levels import LevelResult, RequestRecord, RequestStatus
 from autotuner.results.load import StudyResults, load_results
 from autotuner.results.store import ResultStore
-from autotuner.resume import past_of
 from autotuner.spec.experiment import Completed, Phase
 from autotuner.spec.judging import Judging
 from autotuner.spec.objective import Direction, Objective

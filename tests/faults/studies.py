@@ -14,8 +14,8 @@ from pathlib import Path
 from faults.processes import MARK, ProcessWatch, eventually
 
 import autotuner
+from autotuner.driver.progress import AttemptFinished, AttemptStarted, StudyEvent
 from autotuner.execution.base import Executor
-from autotuner.progress import AttemptFinished, AttemptStarted, StudyEvent
 from autotuner.spec.experiment import Attempt
 
 __all__ = [

@@ -16,9 +16,9 @@ from faults.studies import carry_out, is_marked, workload, write_study
 from faults.verdict import Expected, judge_processes, judge_results, note_cleanup
 
 from autotuner.bench.genai_bench import find_executable
+from autotuner.driver.progress import PhaseEntered, StudyEvent
 from autotuner.errors import LaunchError
 from autotuner.execution.base import Executor
-from autotuner.progress import PhaseEntered, StudyEvent
 from autotuner.spec.experiment import FailureKind, Phase
 
 pytestmark = pytest.mark.ray

@@ -21,8 +21,8 @@ from faults.studies import (
 )
 from faults.verdict import Expected, judge_processes, judge_results, judge_resumed
 
+from autotuner.driver.progress import LevelFinished, StudyEvent
 from autotuner.execution.base import Executor
-from autotuner.progress import LevelFinished, StudyEvent
 from autotuner.spec.experiment import FailureKind
 
 ROOT = Path(__file__).parents[2]

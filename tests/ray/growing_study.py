@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from autotuner.driver.progress import AttemptStarted, StudyEvent
 from autotuner.execution.on_ray import RayExecutor
-from autotuner.progress import AttemptStarted, StudyEvent
 from autotuner.spec.study import StudySpec
 from autotuner.study import run
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import ray
 
+from autotuner.driver.progress import AttemptFinished, LevelFinished, StudyEvent
 from autotuner.execution.base import Slot
 from autotuner.execution.on_ray import RayExecutor
 from autotuner.node.events import AttemptOrder
 from autotuner.planning import Plan, plan
-from autotuner.progress import AttemptFinished, LevelFinished, StudyEvent
 from autotuner.spec.study import StudySpec
 from autotuner.study import run
 

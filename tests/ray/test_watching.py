@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 from faults.head import Head, ray_head
 
+from autotuner.driver.study_metrics import METRICS
 from autotuner.engines.sim_devices import SIM_GPUS_VARIABLE, make_devices
-from autotuner.study_metrics import METRICS
 
 pytestmark = pytest.mark.ray
 

@@ -22,40 +22,12 @@ LAYERS = (
     ("resolving",),
     ("planning", "node"),
     ("execution",),
-    (
-        "progress",
-        "failure_policy",
-        "failure_advice",
-        "alike_failures",
-        "flag_checking",
-        "preparing",
-        "repeating",
-        "running",
-        "live_score",
-        "load_starts",
-        "recording",
-        "resume",
-        "study_metrics",
-        "waiting",
-        "expected_times",
-        "dispatching",
-        "idle_watch",
-        "in_flight",
-        "spending",
-        "searched",
-        "search_past",
-        "asking",
-        "search_run",
-        "costing",
-        "driver",
-        "study",
-    ),
+    ("driver",),
+    ("study",),
     ("report", "export"),
     ("cli",),
 )
 LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
-# The study loop is one room in several modules.
-ONE_ROOM = set(next(rooms for rooms in LAYERS if "driver" in rooms))
 
 RAY_MODULES = {
     "execution/on_ray.py",
@@ -113,8 +85,6 @@ def test_every_room_has_a_place_in_the_layers(module):
 def test_imports_point_downward_and_never_to_a_sibling(module):
     own = room_of(module)
     rooms = rooms_imported(module) - {own}
-    if own in ONE_ROOM:
-        rooms -= ONE_ROOM
     assert {room for room in rooms if LEVELS[room] >= LEVELS[own]} == set()
 
 
@@ -124,9 +94,15 @@ def test_a_sibling_import_would_be_found(monkeypatch):
         test_imports_point_downward_and_never_to_a_sibling("bench/base.py")
 
 
-def test_within_the_study_loop_imports_go_one_way():
-    assert "driver" not in rooms_imported("progress.py")
-    assert "study" not in rooms_imported("progress.py") | rooms_imported("driver.py")
+def test_nothing_in_the_driver_imports_its_loop():
+    loop = "autotuner.driver.loop"
+    parts = [m for m in MODULES if room_of(m) == "driver"]
+    assert not [m for m in parts if any(name.startswith(loop) for name in imports(m))]
+
+
+def test_events_are_told_without_knowing_what_tells_them():
+    told = {name for name in imports("driver/progress.py") if name.startswith("autotuner.driver")}
+    assert told == set()
 
 
 def importers_of(package):

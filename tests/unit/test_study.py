@@ -4,10 +4,10 @@ from types import ModuleType
 
 import pytest
 
+from autotuner.driver.progress import StudyEnded, StudyStarted
 from autotuner.errors import ClusterError, OutputError, PlanError
 from autotuner.execution.local import LocalExecutor
 from autotuner.planning import plan
-from autotuner.progress import StudyEnded, StudyStarted
 from autotuner.results.lock import sole_writer
 from autotuner.study import run
 

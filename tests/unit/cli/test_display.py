@@ -15,8 +15,7 @@ from autotuner.cli.display import Progress, progress_display
 from autotuner.cli.run import exit_status
 from autotuner.cli.tables import print_failures, print_ranking
 from autotuner.cli.times import print_gpu_time, print_timings
-from autotuner.execution.local import LocalExecutor
-from autotuner.progress import (
+from autotuner.driver.progress import (
     AttemptFinished,
     AttemptStarted,
     AttemptWaiting,
@@ -29,6 +28,7 @@ from autotuner.progress import (
     NodesPreparing,
     StudyEvent,
 )
+from autotuner.execution.local import LocalExecutor
 from autotuner.results.experiments import experiment_row
 from autotuner.results.level_rows import skipped
 from autotuner.results.load import load_results

@@ -15,8 +15,8 @@ from autotuner.cli.display import Progress, progress_display
 from autotuner.cli.main import main
 from autotuner.cli.search_progress import limits_text
 from autotuner.cli.tables import print_ranking
+from autotuner.driver.progress import StudyEvent, StudyStarted
 from autotuner.execution.local import LocalExecutor
-from autotuner.progress import StudyEvent, StudyStarted
 from autotuner.report.page import page
 from autotuner.report.subject import load_subject
 from autotuner.spec.searching import Budget

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from autotuner.study_metrics import METRICS
+from autotuner.driver.study_metrics import METRICS
 
 FOLDER = Path(__file__).parents[3] / "cluster" / "grafana"
 BOARD: dict[str, Any] = json.loads((FOLDER / "autotuner.json").read_text())

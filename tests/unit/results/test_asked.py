@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from autotuner.driver.recording import record_attempt
 from autotuner.errors import OutputError
 from autotuner.planning import plan
-from autotuner.recording import record_attempt
 from autotuner.results import asked, files
 from autotuner.results import store as store_module
 from autotuner.results.load import load_results

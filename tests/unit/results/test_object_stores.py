@@ -13,9 +13,15 @@ import pandas as pd
 import pytest
 from s3_store.server import Bucket
 
+from autotuner.driver.progress import (
+    ResultsNote,
+    RoundStarted,
+    StudyEnded,
+    StudyEvent,
+    StudyStarted,
+)
 from autotuner.errors import OutputError
 from autotuner.execution.local import LocalExecutor
-from autotuner.progress import ResultsNote, RoundStarted, StudyEnded, StudyEvent, StudyStarted
 from autotuner.results import lock, uploads, writer_lease
 from autotuner.results.files import ResultPaths, write_text
 from autotuner.results.load import load_results
@@ -242,7 +248,7 @@ bench: closed-loop
 DRIVER = """
 import sys
 from autotuner.execution.local import LocalExecutor
-from autotuner.progress import LevelFinished
+from autotuner.driver.progress import LevelFinished
 from autotuner.results import writer_lease
 from autotuner.spec.study import StudySpec
 from autotuner.study import run

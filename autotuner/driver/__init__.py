@@ -1,0 +1,1 @@
+"""The study loop, in the driver's process; start reading with `loop`."""

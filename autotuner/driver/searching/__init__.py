@@ -1,0 +1,1 @@
+"""A study whose experiments are chosen by a strategy while it runs."""
