@@ -16,14 +16,15 @@ from typing import ClassVar
 import numpy as np
 
 from autotuner.search.axes import Ints
-from autotuner.search.base import Ask, Problem, Strategy, Told
+from autotuner.search.base import Candidate, Problem, Told
 from autotuner.search.crashes import chance_of_running
 from autotuner.search.curves import Curves
-from autotuner.search.findings import points_of
+from autotuner.search.findings import Point
+from autotuner.search.level_plans import LevelPlan
 from autotuner.search.likeness import features_of
+from autotuner.search.pool import PoolStrategy
 from autotuner.search.promise import costs_of, draw
 from autotuner.search.spread import spread_out
-from autotuner.search.stopping import NoImprovement
 from autotuner.search.yardstick import Floats
 
 __all__ = ["AdaptiveStrategy"]
@@ -48,60 +49,54 @@ class _Choice:
     why: str
 
 
-class AdaptiveStrategy(Strategy):
+class AdaptiveStrategy(PoolStrategy):
     """See the module's docstring."""
 
     tells_expected_gain: ClassVar[bool] = True
 
     def __init__(self, problem: Problem) -> None:
-        super().__init__(problem)
-        candidates, judging, searching = problem.candidates, problem.judging, problem.searching
+        candidates, searching = problem.candidates, problem.searching
+        self._known = Curves(problem)
+        super().__init__(problem, self._known)
         self._index = {one.id: i for i, one in enumerate(candidates)}
-        self._left = dict.fromkeys(self._index)
         self._pending: dict[str, None] = {}
         self._choice: _Choice | None = None
         """Thought of, and nothing has happened since."""
-        self._curves = Curves(problem)
-        self._features = features_of(self._curves.axes)
-        self._costs = costs_of(candidates, climbs=self._curves.climbs)
-        self._stop = NoImprovement(searching.stop_when.no_improvement, judging.minimal_effect)
+        self._features = features_of(self._known.axes)
+        self._costs = costs_of(candidates, climbs=self._known.climbs)
         self._first = searching.first or 0
-        self._spread: Iterator[str] = spread_out(candidates, self._curves.axes, searching.seed)
+        self._spread: Iterator[str] = spread_out(candidates, self._known.axes, searching.seed)
 
-    def ask(self, most: int) -> Sequence[Ask]:
-        asks: list[Ask] = []
-        while len(asks) < most and self._may_start():
-            choice = self._chosen()
-            if choice.candidate is None:
-                break
-            candidate = self.problem.candidates[self._index[choice.candidate]]
-            asks.append(Ask(candidate.id, self._curves.plan(candidate), choice.why))
-            del self._left[choice.candidate]
-            self._pending[choice.candidate] = None
-            self._choice = None
-        return asks
+    def may_ask(self) -> bool:
+        if super().finished is not None:
+            return False
+        most = max(_FEWEST_IN_FLIGHT, len(self._index) // _CANDIDATES_PER_IN_FLIGHT)
+        return len(self._pending) < most and self._chosen().candidate is not None
+
+    def choose(self) -> tuple[str, str]:
+        choice = self._chosen()
+        if choice.candidate is None:
+            raise LookupError(choice.why)
+        return choice.candidate, choice.why
+
+    def levels(self, candidate: Candidate) -> LevelPlan:
+        return self._known.plan(candidate)
+
+    def asked(self, candidate: Candidate) -> None:
+        self._pending[candidate.id] = None
+        self._choice = None
+
+    def heard(self, candidate: Candidate, told: Told, points: Sequence[Point]) -> None:
+        self._pending.pop(candidate.id, None)
 
     def tell(self, told: Told) -> None:
-        index = self._index.get(told.candidate)
-        if index is None:
-            return
-        candidate = self.problem.candidates[index]
         self._choice = None
-        self._curves.tell(candidate, told)
-        was_left = candidate.id in self._left
-        self._left.pop(candidate.id, None)
-        if told.ended is not None:
-            self._pending.pop(candidate.id, None)
-            self._stop.tell(candidate.id, points_of(candidate, told, self.problem.judging))
-        elif was_left:  # it runs, though not on our word
-            self._pending[candidate.id] = None
+        super().tell(told)
 
     @property
     def finished(self) -> str | None:
-        if not self._left:
-            return f"all {len(self._index)} experiments have been asked for"
-        if self._stop.reason is not None or self._pending:
-            return self._stop.reason
+        if (reason := super().finished) is not None or self._pending:
+            return reason
         choice = self._chosen()
         return choice.why if choice.candidate is None else None
 
@@ -110,42 +105,36 @@ class AdaptiveStrategy(Strategy):
         count = len(self._index)
         return min(count, math.ceil(_EXPECTED * math.pow(count, _EXPECTED_POWER)))
 
-    def _may_start(self) -> bool:
-        if not self._left or self._stop.reason is not None:
-            return False
-        most = max(_FEWEST_IN_FLIGHT, len(self._index) // _CANDIDATES_PER_IN_FLIGHT)
-        return len(self._pending) < most
-
     def _chosen(self) -> _Choice:
         """The next of those left, of which there are some."""
         if self._choice is None:
-            self._curves.learn()
+            self._known.learn()
             self._choice = self._required() or self._weighed()
         return self._choice
 
     def _required(self) -> _Choice | None:
         """What comes first, whatever the model says."""
-        if self.problem.baseline in self._left:
+        if self.problem.baseline in self.left:
             return _Choice(self.problem.baseline, "baseline")
-        begun = len(self._index) - len(self._left)
+        begun = len(self._index) - len(self.left)
         if begun >= self._first:
             return None
-        chosen = next((one for one in self._spread if one in self._left), None)
+        chosen = next((one for one in self._spread if one in self.left), None)
         if chosen is None:
             return None
         return _Choice(chosen, f"one of the first {self._first}, spread over the space")
 
     def _weighed(self) -> _Choice:
         """The one with the largest gain per GPU-second, of those that are worth it."""
-        best = self._curves.measured.best()
+        best = self._known.measured.best()
         to_beat = self._imagine(best) if self._pending else best
         left = self._to_weigh()
-        drawn = draw(self._curves.targets, left, self._curves.model.predict(left))
-        runs = chance_of_running(self._features, *self._curves.measured.ended())[left]
+        drawn = draw(self._known.targets, left, self._known.model.predict(left))
+        runs = chance_of_running(self._features, *self._known.measured.ended())[left]
         if to_beat is None:
             return self._nearest(left, runs * drawn.merit(), float(drawn.chance.max()))
         gain = runs * drawn.gain(to_beat)
-        worthy = gain >= self._costs.least_gain(left, self._curves.worth)
+        worthy = gain >= self._costs.least_gain(left, self._known.worth)
         if not worthy.any():
             most = f"{100 * gain.max():.2g} %"
             return _Choice(None, f"no experiment left is expected to gain more than {most}")
@@ -156,7 +145,7 @@ class AdaptiveStrategy(Strategy):
 
     def _nearest(self, left: Ints, merit: Floats, chance: float) -> _Choice:
         """Nothing keeps the limits so far."""
-        tried = len(self._index) - len(self._left)
+        tried = len(self._index) - len(self.left)
         enough = max(_LEAST_IN_VAIN, len(self._index) // _CANDIDATES_PER_IN_VAIN)
         if chance < _HOPELESS and tried >= enough:
             why = f"none of {tried} experiments keeps the limits, and none left is likely to"
@@ -171,14 +160,14 @@ class AdaptiveStrategy(Strategy):
 
     def _imagine(self, best: float | None) -> float | None:
         """Take what runs to come out as expected; the utility to beat then."""
-        seen = self._curves.measured.observations()
+        seen = self._known.measured.observations()
         running = np.array([self._index[one] for one in self._pending], dtype=np.int64)
-        prediction = self._curves.model.predict(running)
-        utility = self._curves.targets.yardstick.utility(prediction.mean)
-        places = np.where(self._curves.targets.exists[running], utility, -np.inf).argmax(axis=1)
+        prediction = self._known.model.predict(running)
+        utility = self._known.targets.yardstick.utility(prediction.mean)
+        places = np.where(self._known.targets.exists[running], utility, -np.inf).argmax(axis=1)
         logs = prediction.mean[np.arange(len(running)), places]
-        expected = draw(self._curves.targets, running, prediction).expected
-        self._curves.model.learn(
+        expected = draw(self._known.targets, running, prediction).expected
+        self._known.model.learn(
             np.concatenate([seen.candidates, running]),
             np.concatenate([seen.places, places]),
             np.concatenate([seen.logs, logs]),
@@ -189,7 +178,7 @@ class AdaptiveStrategy(Strategy):
         return top if np.isfinite(top) else None
 
     def _to_weigh(self) -> Ints:
-        left = np.array([self._index[one] for one in self._left], dtype=np.int64)
+        left = np.array([self._index[one] for one in self.left], dtype=np.int64)
         if len(left) <= _MOST_WEIGHED:
             return left
         generator = np.random.default_rng([self.problem.searching.seed, len(left)])

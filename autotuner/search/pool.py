@@ -18,20 +18,30 @@ class PoolStrategy(Strategy):
     """Asks for every candidate at most once, the baseline first; which comes next is `choose`'s.
 
     What has ended, in this run or an earlier one, however it ended, is not asked for.
+
+    Args:
+        curves: Of a strategy that has a use of its own for them; else they are made where servers
+            choose their levels.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, curves: Curves | None = None) -> None:
         super().__init__(problem)
         self.candidates = {candidate.id: candidate for candidate in problem.candidates}
         self.left = dict.fromkeys(self.candidates)
         """Ids that may be asked for, in the order of the plan."""
         stop = problem.searching.stop_when.no_improvement
         self._stop = NoImprovement(stop, problem.judging.minimal_effect)
-        self._curves = Curves(problem) if leaves_levels_out(problem) else None
+        if curves is None and leaves_levels_out(problem):
+            curves = Curves(problem)
+        self._curves = curves
 
     @abstractmethod
     def choose(self) -> tuple[str, str]:
         """Which of `left` comes next, which is not empty, and why, in a few words."""
+
+    def may_ask(self) -> bool:
+        """Whether one more may be asked for now."""
+        return self.finished is None
 
     def asked(self, candidate: Candidate) -> None:
         """It has been chosen, and is pending now."""
@@ -56,7 +66,7 @@ class PoolStrategy(Strategy):
 
     def ask(self, most: int) -> Sequence[Ask]:
         asks: list[Ask] = []
-        while len(asks) < most and self.finished is None:
+        while len(asks) < most and self.may_ask():
             baseline = self.problem.baseline
             chosen, why = (baseline, "baseline") if baseline in self.left else self.choose()
             candidate = self.candidates[chosen]
