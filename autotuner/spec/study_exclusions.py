@@ -51,7 +51,7 @@ class _ExclusionReader:
         for name, test in when.items():
             conditions += self._conditions(name, test, (*loc, "when", name))
         spelled = " and ".join(str(condition) for condition in conditions)
-        return Exclusion(tuple(conditions), str(reason or f"excluded: {spelled}"))
+        return Exclusion(tuple(conditions), str(reason or spelled))
 
     def _conditions(self, name: str, test: object, loc: Loc) -> list[Condition]:
         if not self._known(name, loc):

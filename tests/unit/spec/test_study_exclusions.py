@@ -66,7 +66,7 @@ def test_all_conditions_of_one_mapping_belong_together(study: StudyWriter) -> No
 def test_the_reason_is_the_given_one_or_spells_the_conditions(study: StudyWriter) -> None:
     assert exclusions(study, "{seqs: 16}", ", reason: too wide")[0].reason == "too wide"
     (exclusion,) = exclusions(study, "{seqs: 16, tokens: {less_than: {parameter: seqs}}}")
-    assert exclusion.reason == "excluded: seqs equals 16 and tokens less than seqs"
+    assert exclusion.reason == "seqs equals 16 and tokens less than seqs"
 
 
 @pytest.mark.parametrize(("when", "operand"), [("{env.W: on}", "on"), ("{cache: true}", True)])
