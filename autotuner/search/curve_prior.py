@@ -4,7 +4,8 @@ The usual shape is that of batching: with u requests in flight per GPU, a user's
 speed in proportion to ``G ** 0.3 / (1 + u / 64)`` on G GPUs. So throughput rises with the load and
 saturates, latency rises with it, and a wide server is quicker for a user and makes less of each
 GPU. Only ratios are expected of it, no absolute number; measurements bring those, and correct
-the shape.
+the shape. Where an estimator gives ratios, they are believed no more than those of the usual shape:
+it is quick to say that a server cannot be the best, and where it errs, nobody would measure it.
 """
 
 from __future__ import annotations
@@ -26,9 +27,6 @@ KNEE = 64.0
 """Requests in flight per GPU at which a user's speed is half that of an idle server."""
 _WIDER = 0.3
 """Power of the number of GPUs with which a user's speed grows."""
-_USUAL_SIGMA = 0.6
-"""Standard deviation, as a logarithm, of what the usual shape is off by."""
-_LEAST_DOUBT = 0.6
 _SPOKEN_OF = {
     "ttft_s",
     "tpot_s",
@@ -43,9 +41,6 @@ _SPOKEN_OF = {
 class Prior:
     mean: Floats
     """Candidates x places x columns, logarithms; finite, of levels that do not exist too."""
-    doubt: Floats
-    """Of each candidate: 1 where the usual shape is all there is, less where an estimator knows
-    more."""
     absolute: bool
     """Whether numbers are expected, not only their ratios."""
 
@@ -58,23 +53,20 @@ def prior_of(problem: Problem, targets: Targets) -> Prior:
     speed = _WIDER * np.log(gpus) - np.log1p(load / KNEE)
     kinds = targets.yardstick.kinds
     usual = np.stack([_usual(kind, speed, load, gpus) for kind in kinds], axis=-1)
-    doubt = np.ones(len(targets.gpus))
     if problem.estimate is None:
-        return Prior(targets.reduced(usual), doubt, absolute=False)
-    estimated, sigma = _estimated(problem, targets)
+        return Prior(targets.reduced(usual), absolute=False)
+    estimated = _estimated(problem, targets)
     known = ~np.isnan(estimated)
     if not known[..., 0].any():
-        return Prior(targets.reduced(usual), doubt, absolute=False)
+        return Prior(targets.reduced(usual), absolute=False)
     # Where the estimator is silent: the usual shape, at the height of what it says elsewhere.
     for column in range(len(kinds)):
         said = known[..., column]
         if said.any():
             usual[..., column] += (estimated - usual)[said, column].mean()
     mean = np.where(known, estimated, usual)
-    informed = ~np.isnan(sigma)
-    doubt[informed] = np.clip(sigma[informed] / _USUAL_SIGMA, _LEAST_DOUBT, 1.0)
     absolute = all(_metric(column) in _SPOKEN_OF for column in targets.yardstick.columns)
-    return Prior(targets.reduced(mean), doubt, absolute)
+    return Prior(targets.reduced(mean), absolute)
 
 
 def _usual(kind: Kind, speed: Floats, load: Floats, gpus: Floats) -> Floats:
@@ -88,19 +80,16 @@ def _usual(kind: Kind, speed: Floats, load: Floats, gpus: Floats) -> Floats:
     return np.zeros_like(speed)
 
 
-def _estimated(problem: Problem, targets: Targets) -> tuple[Floats, Floats]:
-    """Logarithms, NaN where it does not know; and each candidate's sigma, NaN likewise."""
+def _estimated(problem: Problem, targets: Targets) -> Floats:
+    """Logarithms, NaN where it does not know."""
     columns = targets.yardstick.columns
     found = np.full((len(targets.candidates), len(targets.levels), len(columns)), math.nan)
-    sigma = np.full(len(targets.candidates), math.nan)
     for i, candidate in enumerate(targets.candidates):
         words = _words(problem, candidate, targets)
         for place, word in words.items():
             values = [_column(column, word, max(candidate.gpus, 1)) for column in columns]
             found[i, place] = [math.nan if not value else math.log(value) for value in values]
-        if words:
-            sigma[i] = np.mean([word.throughput_sigma for word in words.values()])
-    return found, sigma
+    return found
 
 
 def _words(problem: Problem, candidate: Candidate, targets: Targets) -> dict[int, Estimate]:

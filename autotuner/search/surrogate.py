@@ -58,7 +58,7 @@ class Effects:
     """Per factor of e in the number of GPUs."""
     parameters: float = 0.25
     parameters_shape: float = 0.15
-    candidate: float = 0.07
+    candidate: float = 0.12
     candidate_shape: float = 0.07
     noise: float = 0.05
     reach: float = 1.5
@@ -133,7 +133,6 @@ class Surrogate:
         if len(self._axes.axes) < 2 or not len(i):
             return
         effects, shape = self._effects, self._shape[np.ix_(p, p)]
-        doubt = self._prior.doubt[i][:, None] * self._prior.doubt[i]
         coefficient = effects.parameters**2 + effects.parameters_shape**2 * shape
         rows, back = np.unique(i, return_inverse=True)
         alike = likeness(self._axes, rows, rows)[:, back][:, :, back]
@@ -143,7 +142,7 @@ class Surrogate:
             kept,
             Evidence(
                 fixed=fixed,
-                coefficient=coefficient * doubt,
+                coefficient=coefficient,
                 alike=alike,
                 residuals=self._residuals(i, p, logs),
                 usual=_USUAL_POINTS * self._usual_scale,
@@ -205,7 +204,6 @@ class Surrogate:
         )
         same = i[:, None] == j
         found += same * (effects.candidate**2 + effects.candidate_shape**2 * shape)
-        found *= self._prior.doubt[i][:, None] * self._prior.doubt[j]
         found += self._everywhere**2
         return found
 
@@ -213,11 +211,10 @@ class Surrogate:
         """The diagonal of `_covariance`."""
         effects, trends = self._effects, self._trends[i, p]
         most = float(together(self.relevance, np.ones((len(self.relevance), 1, 1)))[0, 0])
-        found = np.einsum("ij,ij->i", trends, trends)
+        found: Floats = np.einsum("ij,ij->i", trends, trends)
         found += most * (effects.parameters**2 + effects.parameters_shape**2)
-        found += effects.candidate**2 + effects.candidate_shape**2
-        turned: Floats = found * self._prior.doubt[i] ** 2 + self._everywhere**2
-        return turned
+        found += effects.candidate**2 + effects.candidate_shape**2 + self._everywhere**2
+        return found
 
 
 def _shape(targets: Targets, reach: float) -> Floats:

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from unit.search.curves import LEVELS, THROUGHPUT, TPOT, candidate, problem, row
 
@@ -11,6 +12,7 @@ from autotuner.search.adaptive import AdaptiveStrategy
 from autotuner.search.base import Ask, Candidate, Ended, Problem, Told
 from autotuner.search.climb import Climb
 from autotuner.search.contract import StrategyContract, example_problem
+from autotuner.search.estimators.base import Estimate
 from autotuner.search.level_plans import AllLevels, NoMore, Seen
 from autotuner.search.registry import load_strategy
 from autotuner.spec.objective import Direction, Objective, Over
@@ -257,17 +259,32 @@ def test_what_runs_though_not_on_its_word_counts_as_running() -> None:
     assert "better the best so far" in asked[0].why
 
 
+def estimate(one: Candidate, level: Level) -> Estimate:
+    numbers = {k: float(str(v)) for k, v in row(level, speed_of(one), gpus=one.gpus).items()}
+    throughput = numbers["output_throughput_tok_s"]
+    return Estimate(numbers["ttft_s_mean"], numbers["tpot_s_mean"], throughput, 0.5, 0.3, 0.3)
+
+
 def test_an_estimator_says_where_to_begin() -> None:
-    from autotuner.search.estimators.base import Estimate
-
-    def estimate(one: Candidate, level: Level) -> Estimate:
-        numbers = {k: float(str(v)) for k, v in row(level, speed_of(one), gpus=one.gpus).items()}
-        throughput = numbers["output_throughput_tok_s"]
-        return Estimate(numbers["ttft_s_mean"], numbers["tpot_s_mean"], throughput, 0.5, 0.3, 0.3)
-
     informed = search(replace(problem(*SPACE), estimate=estimate))
     assert next(iter(informed)) == "a-tp1-s64"
     assert len(informed) <= len(search(problem(*SPACE)))
+
+
+def test_nine_of_ten_searches_find_the_best_though_the_estimator_errs_by_a_quarter() -> None:
+    """On each server by itself, so that none tells of another's error."""
+    assert sum(found_despite_errors(seed) for seed in range(50)) >= 45
+
+
+def found_despite_errors(seed: int) -> bool:
+    errors = np.exp(np.random.default_rng(seed).normal(0, 0.25, len(SPACE)))
+    speeds = {one.id: speed_of(one) * error for one, error in zip(SPACE, errors, strict=True)}
+    told = search(replace(problem(*SPACE), estimate=estimate), lambda one: speeds[one.id])
+    best = max(
+        float(str(row(level, speeds[one.id], gpus=one.gpus)[THROUGHPUT.column]))
+        for one, level in itertools.product(SPACE, LEVELS)
+    )
+    return max(value(one) for one in told.values()) >= 0.95 * best
 
 
 @pytest.mark.parametrize(("candidates", "expected"), [(1, 1), (8, 4), (16, 6), (432, 62)])

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,21 +90,6 @@ def test_how_large_effects_are_is_learned_from_what_was_measured() -> None:
     tame, _ = learned(*((i, 100.0) for i in range(8)))
     wild, _ = learned(*((i, 100.0 * 4.0 ** (-1) ** i) for i in range(8)))
     assert wild.scale[0, 0] > 2 * tame.scale[0, 0]
-
-
-def test_what_an_estimator_knows_is_less_in_doubt() -> None:
-    asked = problem(*CANDIDATES)
-    targets = targets_of(asked, yardstick(asked.judging.objective, ()))
-    axes, prior = Axes([one.parameters for one in CANDIDATES]), prior_of(asked, targets)
-    half = replace(prior, doubt=np.full(len(CANDIDATES), 0.5))
-    one, other = (Surrogate(targets, axes, each) for each in (prior, half))
-    for model in (one, other):
-        model.learn(np.zeros(5, dtype=int), np.arange(5), logs(targets, 0, 100.0))
-    left = np.arange(1, len(CANDIDATES))
-    assert (other.predict(left).variance < 0.5 * one.predict(left).variance).all()
-    assert np.allclose(
-        np.diagonal(np.array(other.belief(3).covariance)), other.predict(np.array([3])).variance
-    )
 
 
 def test_a_missing_column_does_not_spoil_the_others() -> None:
