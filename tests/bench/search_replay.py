@@ -1,6 +1,6 @@
 """What a search strategy saves: replayed on published measurements of real GPUs.
 
-    python tests/bench/search_replay.py --data FILE [--seeds 50] [--quick] [--arms 8]
+    python tests/bench/search_replay.py --data FILE [--seeds 50] [--quick] [--arms 8] [--shake 0]
 
 FILE is a CSV of measured points (`replay_points` names its columns). A scenario is a model, GPU,
 precision, and input and output length; an arm is an engine with its parallel sizes, on tp x pp x dp
@@ -22,8 +22,10 @@ product's roofline from data sheets and public sizes of models, combined with th
 other model families, never of the scenario's own.
 
 The hazards are those of a real study: one arm in ten crashes at its start, and throughputs vary by
-a coefficient of 5 %. The last line is one JSON object: per policy, over all scenarios, goals, seeds
-and numbers of slots under hazards, ``mean_cost`` and ``p90_cost`` of hit, ``stop_cost`` (mean),
+a coefficient of 5 %. With ``--shake 0.15`` each arm is quicker or slower than the file says, by a
+factor of its own of about 15 %, of which no estimator knows. The last line is one JSON object: per
+policy, over all scenarios, goals, seeds and numbers of slots under hazards, ``mean_cost`` and
+``p90_cost`` of hit, ``stop_cost`` (mean),
 ``p95_regret`` and ``hit_rate``; and the same for each number of slots alone.
 """
 
@@ -36,12 +38,13 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # Many small matrices: threads that wait for each other take most of the time.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import numpy as np
 from replay_estimators import ReplayEstimators
 from replay_points import Arm, Point, Scenario, read_points
 from replay_run import Case, Course, Hazards, arm_name, case_of, replay
@@ -62,6 +65,7 @@ QUICK_SEEDS = 5
 CALM_SEEDS = 10
 """Without hazards; of a policy that draws nothing, one is as good as all."""
 _SEEDS_APART = 1000
+_SHAKEN_AS = 1
 
 Estimator = Callable[[Candidate, Level], Estimate | None]
 
@@ -124,6 +128,21 @@ def scenes(points: Sequence[Point], fewest_arms: int, *, estimates: bool) -> Ite
         estimator = estimators.problem_estimate("both", scenario, arms) if estimates else None
         answered = sum(_answers(estimator, point) for point in own)
         yield Scene(scenario, tuple(own), estimator, answered, number)
+
+
+def shaken(points: Sequence[Point], sigma: float) -> list[Point]:
+    """All levels of an arm times a factor of its own, whose logarithm has this deviation."""
+    arms = dict.fromkeys((point.scenario, point.arm) for point in points)
+    drawn = np.exp(np.random.default_rng(_SHAKEN_AS).normal(0.0, sigma, len(arms)))
+    factors = dict(zip(arms, drawn.tolist(), strict=True))
+    return [
+        replace(
+            point,
+            ttft_s=point.ttft_s * factors[point.scenario, point.arm],
+            tpot_s=point.tpot_s * factors[point.scenario, point.arm],
+        )
+        for point in points
+    ]
 
 
 def _answers(estimator: Estimator | None, point: Point) -> bool:
@@ -211,6 +230,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_SEEDS} seeds")
     parser.add_argument("--arms", type=int, default=8, help="fewest arms of a scenario")
+    parser.add_argument("--shake", type=float, default=0.0, metavar="SIGMA", help=shaken.__doc__)
     parser.add_argument("--policies", nargs="+", choices=[one.name for one in POLICIES])
     arguments = parser.parse_args()
     seeds = QUICK_SEEDS if arguments.quick else arguments.seeds
@@ -219,7 +239,8 @@ def main() -> int:
     courses: Courses = defaultdict(list)
     count = answered = points = 0
     estimates = any(one.estimates for one in policies)
-    for scene in scenes(read_points(arguments.data), arguments.arms, estimates=estimates):
+    measured = shaken(read_points(arguments.data), arguments.shake)
+    for scene in scenes(measured, arguments.arms, estimates=estimates):
         count, points = count + 1, points + len(scene.points)
         answered += scene.answered
         for key, course in searches(scene, policies, seeds):
