@@ -70,14 +70,15 @@ class LoadSearch:
         return self._in_doubt(fitted, place)
 
     def _beyond(self, low: int, start: int, steps: Sequence[int]) -> int:
-        doubled = max(i for i, c in enumerate(steps) if c <= 2 * steps[low])
+        last = len(steps) - 1
+        doubled = next((i for i, c in enumerate(steps) if c >= 2 * steps[low]), last)
         stride = max(1, low - start) if self.start is not None else len(steps)
-        return min(max(low + 1, doubled), low + stride)
+        return min(doubled, low + stride)
 
     def _below(self, high: int, start: int, steps: Sequence[int]) -> int:
-        halved = min(i for i, c in enumerate(steps) if 2 * c >= steps[high])
+        halved = max((i for i, c in enumerate(steps) if 2 * c <= steps[high]), default=0)
         stride = max(1, start - high) if self.start is not None else len(steps)
-        return max(min(high - 1, halved), high - stride, 0)
+        return max(halved, high - stride)
 
     def _in_doubt(self, fitted: Sequence[Margin], place: Mapping[int, int]) -> int | None:
         """What may still narrow the bracket."""
