@@ -1,8 +1,10 @@
 """How much each parameter counts: the weights under which the measurements are most likely.
 
 In a space of ten parameters three matter, and nobody knows beforehand which. Each axis has a
-weight in the correlation of candidates; the weights are those of the largest likelihood, held
-back by a prior that all count alike, so that few measurements change little.
+weight in the correlation of candidates, and so has what each candidate is off by alone: else one
+parameter that changes much would let all candidates that seem alike be thought different. The
+weights are those of the largest likelihood, held back by a prior that all axes count alike, so that
+few measurements change little.
 """
 
 from __future__ import annotations
@@ -13,13 +15,27 @@ import numpy as np
 
 from autotuner.search.yardstick import Floats
 
-__all__ = ["Evidence", "learned_relevance", "together"]
+__all__ = ["Evidence", "Relevance", "learned_relevance", "together"]
 
 _ALONE, _JOINTLY = 0.6, 0.4
 """Share of the parameters' effects that each has alone, and that only combinations have."""
-_HELD_BACK = 1.0
-"""Standard deviation of a weight's logarithm about that of an even share."""
+_HELD_BACK, _OWN_HELD_BACK = 1.0, 2.0
+"""Standard deviation of a weight's logarithm about that of an even share, and of one's own."""
 _STEPS = 12
+_AXIS_BOUNDS, _OWN_BOUNDS = (-4.0, 1.0), (-4.0, 2.0)
+"""Of the weights' logarithms; the lower one of an axis is below that of an even share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relevance:
+    axes: Floats
+    """Of each axis: its share of the parameters' effect; 1 in all before anything is learned."""
+    own: float = 1.0
+    """What the variance of each candidate's own effect is multiplied by."""
+
+    @staticmethod
+    def even(axes: int) -> Relevance:
+        return Relevance(np.full(axes, 1.0 / max(axes, 1)))
 
 
 def together(relevance: Floats, alike: Floats) -> Floats:
@@ -38,12 +54,15 @@ def together(relevance: Floats, alike: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was measured; the covariance is ``fixed + coefficient * together(...)``."""
+    """What was measured; the covariance is
+    ``fixed + coefficient * together(...) + relevance.own * own``."""
 
     fixed: Floats
     """Points x points."""
     coefficient: Floats
     """Points x points."""
+    own: Floats
+    """Points x points; 0 between different candidates."""
     alike: Floats
     """Axes x points x points."""
     residuals: Floats
@@ -53,39 +72,47 @@ class Evidence:
     usual_points: float
 
 
-def learned_relevance(start: Floats, evidence: Evidence) -> Floats:
-    """Weights of the axes, beginning the search at those of last time."""
+def learned_relevance(start: Relevance, evidence: Evidence) -> Relevance:
+    """The most likely weights, beginning the search at those of last time."""
     # Takes a while to import, and small studies never come here.
     from scipy.optimize import minimize
 
-    even = -np.log(len(start))
+    axes = len(start.axes)
+    usual = np.append(np.full(axes, -np.log(axes)), 0.0)
+    held_back = np.append(np.full(axes, _HELD_BACK), _OWN_HELD_BACK)
 
-    def objective(weights: Floats) -> tuple[float, Floats]:
-        value, gradient = _likelihood(np.exp(weights), evidence)
-        apart = (weights - even) / _HELD_BACK
+    def objective(logs: Floats) -> tuple[float, Floats]:
+        value, gradient = _likelihood(np.exp(logs), evidence)
+        apart = (logs - usual) / held_back
         return (
             float(0.5 * apart @ apart - value),
-            apart / _HELD_BACK - gradient * np.exp(weights),
+            apart / held_back - gradient * np.exp(logs),
         )
 
-    bounds = [(even - 4.0, 1.0)] * len(start)
+    bounds = [(usual[0] + _AXIS_BOUNDS[0], _AXIS_BOUNDS[1])] * axes + [_OWN_BOUNDS]
+    weights = np.append(start.axes, start.own)
     found = minimize(
         objective,
-        np.clip(np.log(np.maximum(start, 1e-9)), *bounds[0]),
+        np.clip(np.log(np.maximum(weights, 1e-9)), *np.transpose(bounds)),
         jac=True,
         method="L-BFGS-B",
         bounds=bounds,
         options={"maxiter": _STEPS},
     )
-    weights: Floats = np.exp(found.x)
-    return weights
+    learned = np.exp(found.x)
+    return Relevance(learned[:-1], float(learned[-1]))
 
 
 def _likelihood(weights: Floats, evidence: Evidence) -> tuple[float, Floats]:
-    """Logarithm of the likelihood, scales of columns averaged out, and its gradient."""
+    """Logarithm of the likelihood, scales of columns averaged out, and its gradient.
+
+    Args:
+        weights: Of each axis, and last of each candidate's own effect.
+    """
     points, columns = evidence.residuals.shape
-    alone = np.tensordot(weights, evidence.alike, axes=1)
+    alone = np.tensordot(weights[:-1], evidence.alike, axes=1)
     covariance = evidence.fixed + evidence.coefficient * (_ALONE * alone + _JOINTLY * alone**3)
+    covariance += weights[-1] * evidence.own
     factor = np.linalg.cholesky(covariance)
     inverse_factor = np.linalg.inv(factor)
     inverse = inverse_factor.T @ inverse_factor
@@ -94,7 +121,9 @@ def _likelihood(weights: Floats, evidence: Evidence) -> tuple[float, Floats]:
     degrees = evidence.usual_points + points
     value = -columns * float(np.log(np.diagonal(factor)).sum())
     value -= 0.5 * degrees * float(np.linalg.slogdet(scale)[1])
-    pull = degrees * solved @ np.linalg.inv(scale) @ solved.T - columns * inverse
-    pull = 0.5 * pull * evidence.coefficient * (_ALONE + 3 * _JOINTLY * alone**2)
-    gradient: Floats = np.einsum("ij,aij->a", pull, evidence.alike)
+    pull = 0.5 * (degrees * solved @ np.linalg.inv(scale) @ solved.T - columns * inverse)
+    of_alike = pull * evidence.coefficient * (_ALONE + 3 * _JOINTLY * alone**2)
+    gradient: Floats = np.append(
+        np.einsum("ij,aij->a", of_alike, evidence.alike), (pull * evidence.own).sum()
+    )
     return value, gradient

@@ -25,7 +25,7 @@ from autotuner.search.axes import Axes, Ints
 from autotuner.search.climb import Belief
 from autotuner.search.curve_prior import KNEE, Prior
 from autotuner.search.likeness import likeness
-from autotuner.search.relevance import Evidence, learned_relevance, together
+from autotuner.search.relevance import Evidence, Relevance, learned_relevance, together
 from autotuner.search.targets import Targets
 from autotuner.search.yardstick import Floats
 
@@ -86,8 +86,7 @@ class Surrogate:
         self._targets, self._axes, self._prior = targets, axes, prior
         self._effects = effects = effects or Effects()
         self._everywhere = effects.everywhere_absolute if prior.absolute else effects.everywhere
-        self.relevance: Floats = np.full(len(axes.axes), 1.0 / max(len(axes.axes), 1))
-        """Of each axis: its share of the parameters' effect."""
+        self.relevance = Relevance.even(len(axes.axes))
         log_load, log_gpus = np.log(targets.load), np.log(targets.gpus)[:, None]
         trends = np.stack(
             [
@@ -136,13 +135,14 @@ class Surrogate:
         coefficient = effects.parameters**2 + effects.parameters_shape**2 * shape
         rows, back = np.unique(i, return_inverse=True)
         alike = likeness(self._axes, rows, rows)[:, back][:, :, back]
-        kept, self.relevance = self.relevance, np.zeros_like(self.relevance)
+        kept, self.relevance = self.relevance, Relevance(np.zeros(len(alike)), 0.0)
         fixed = self._covariance(i, p, i, p) + effects.noise**2 * np.eye(len(i))
         self.relevance = learned_relevance(
             kept,
             Evidence(
                 fixed=fixed,
                 coefficient=coefficient,
+                own=(i[:, None] == i) * self._own(shape),
                 alike=alike,
                 residuals=self._residuals(i, p, logs),
                 usual=_USUAL_POINTS * self._usual_scale,
@@ -198,22 +198,29 @@ class Surrogate:
         found: Floats = self._trends[i, p] @ self._trends[j, q].T
         rows, back_rows = np.unique(i, return_inverse=True)
         columns, back_columns = np.unique(j, return_inverse=True)
-        alike = together(self.relevance, likeness(self._axes, rows, columns))
+        alike = together(self.relevance.axes, likeness(self._axes, rows, columns))
         found += alike[np.ix_(back_rows, back_columns)] * (
             effects.parameters**2 + effects.parameters_shape**2 * shape
         )
         same = i[:, None] == j
-        found += same * (effects.candidate**2 + effects.candidate_shape**2 * shape)
+        found += same * (self.relevance.own * self._own(shape))
         found += self._everywhere**2
         return found
 
     def _variance(self, i: Ints, p: Ints) -> Floats:
         """The diagonal of `_covariance`."""
         effects, trends = self._effects, self._trends[i, p]
-        most = float(together(self.relevance, np.ones((len(self.relevance), 1, 1)))[0, 0])
+        axes = self.relevance.axes
+        most = float(together(axes, np.ones((len(axes), 1, 1)))[0, 0])
         found: Floats = np.einsum("ij,ij->i", trends, trends)
         found += most * (effects.parameters**2 + effects.parameters_shape**2)
-        found += effects.candidate**2 + effects.candidate_shape**2 + self._everywhere**2
+        own = effects.candidate**2 + effects.candidate_shape**2
+        found += self.relevance.own * own + self._everywhere**2
+        return found
+
+    def _own(self, shape: Floats) -> Floats:
+        """What a candidate is off by alone, for a weight of 1."""
+        found: Floats = self._effects.candidate**2 + self._effects.candidate_shape**2 * shape
         return found
 
 

@@ -116,4 +116,4 @@ def test_which_parameter_counts_is_learned() -> None:
     speeds = [300.0 if index < 4 else 30.0 for index in EVERY]
     seen = np.concatenate([logs(targets, k, speed) for k, speed in enumerate(speeds)])
     model.learn_relevance(i, p, seen)
-    assert model.relevance.argmax() == 0  # engine, then tp
+    assert model.relevance.axes.argmax() == 0  # engine, then tp
