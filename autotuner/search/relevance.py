@@ -19,11 +19,12 @@ __all__ = ["Evidence", "Relevance", "learned_relevance", "together"]
 
 _ALONE, _JOINTLY = 0.6, 0.4
 """Share of the parameters' effects that each has alone, and that only combinations have."""
-_HELD_BACK, _OWN_HELD_BACK = 1.0, 2.0
-"""Standard deviation of a weight's logarithm about that of an even share, and of one's own."""
+_HELD_BACK = 1.0
+"""Standard deviation of a weight's logarithm about that of an even share."""
 _STEPS = 12
-_AXIS_BOUNDS, _OWN_BOUNDS = (-4.0, 1.0), (-4.0, 2.0)
-"""Of the weights' logarithms; the lower one of an axis is below that of an even share."""
+_AXIS_BOUNDS, _OWN_BOUNDS = (-4.0, 1.0), (-1.75, 2.0)
+"""Of the weights' logarithms; the lower one of an axis is below that of an even share. Candidates
+are not thought more alike than noise would show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +80,13 @@ def learned_relevance(start: Relevance, evidence: Evidence) -> Relevance:
 
     axes = len(start.axes)
     usual = np.append(np.full(axes, -np.log(axes)), 0.0)
-    held_back = np.append(np.full(axes, _HELD_BACK), _OWN_HELD_BACK)
 
     def objective(logs: Floats) -> tuple[float, Floats]:
         value, gradient = _likelihood(np.exp(logs), evidence)
-        apart = (logs - usual) / held_back
+        apart = (logs - usual) / _HELD_BACK
         return (
             float(0.5 * apart @ apart - value),
-            apart / held_back - gradient * np.exp(logs),
+            apart / _HELD_BACK - gradient * np.exp(logs),
         )
 
     bounds = [(usual[0] + _AXIS_BOUNDS[0], _AXIS_BOUNDS[1])] * axes + [_OWN_BOUNDS]
