@@ -128,7 +128,10 @@ class Surrogate:
             self.scale = (_USUAL_POINTS * self._usual_scale + seen) / (_USUAL_POINTS + len(i))
 
     def learn_relevance(self, i: Ints, p: Ints, logs: Floats) -> None:
-        """How much each parameter counts, from all that was measured; takes up to a second."""
+        """How much each parameter counts, and each candidate alone, from all that was measured.
+
+        Takes up to a second.
+        """
         if len(self._axes.axes) < 2 or not len(i):
             return
         effects, shape = self._effects, self._shape[np.ix_(p, p)]
