@@ -271,21 +271,20 @@ def skip(store: ResultStore, attempt: Attempt, *levels: Level, reason: str = "to
         store.write_level(attempt, skipped(level, attempt, reason))
 
 
-def best_counts(study: StudyRecord) -> StudyRecord:
+@pytest.fixture
+def best_counts(store: ResultStore, study: StudyRecord) -> ResultStore:
+    """A store of the same study, but that each experiment's best level counts."""
     objective = replace(study.judging.objective, over=Over.BEST)
-    return replace(study, judging=replace(study.judging, objective=objective))
+    judging = replace(study.judging, objective=objective)
+    return ResultStore.create(store.paths.root, replace(study, judging=judging))
 
 
 def test_an_experiment_may_skip_levels_where_the_best_counts(
-    store: ResultStore,
-    study: StudyRecord,
-    experiments: tuple[Experiment, ...],
-    write_attempt: Writer,
+    best_counts: ResultStore, experiments: tuple[Experiment, ...], write_attempt: Writer
 ) -> None:
-    store = ResultStore.create(store.paths.root, best_counts(study))
     low, high = experiments[0].levels
-    skip(store, write_attempt(store, experiments[0], levels=[low]), high)
-    results = load_results(store.paths.root)
+    skip(best_counts, write_attempt(best_counts, experiments[0], levels=[low]), high)
+    results = load_results(best_counts.paths.root)
     (entry,) = results.ranking().feasible
     assert entry.score.level == str(low)
     rows = results.pooled_levels
@@ -295,16 +294,12 @@ def test_an_experiment_may_skip_levels_where_the_best_counts(
 
 
 def test_a_server_that_skipped_a_level_says_nothing_of_it(
-    store: ResultStore,
-    study: StudyRecord,
-    experiments: tuple[Experiment, ...],
-    write_attempt: Writer,
+    best_counts: ResultStore, experiments: tuple[Experiment, ...], write_attempt: Writer
 ) -> None:
-    store = ResultStore.create(store.paths.root, best_counts(study))
     low, high = experiments[0].levels
-    write_attempt(store, experiments[0])
-    skip(store, write_attempt(store, experiments[0], number=2, levels=[low]), high)
-    rows = load_results(store.paths.root).pooled_levels
+    write_attempt(best_counts, experiments[0])
+    skip(best_counts, write_attempt(best_counts, experiments[0], number=2, levels=[low]), high)
+    rows = load_results(best_counts.paths.root).pooled_levels
     assert rows["status"].tolist() == ["ok", "ok"]
     assert rows["measurements"].tolist() == [2, 1]
     assert rows["ttft_s_count"].tolist() == [8, 4]  # requests of the one that measured it
@@ -324,14 +319,10 @@ def test_an_experiment_that_was_given_up_keeps_its_levels_and_its_reason(
 
 
 def test_skipped_levels_are_no_levels_to_the_checks_of_quality(
-    store: ResultStore,
-    study: StudyRecord,
-    experiments: tuple[Experiment, ...],
-    write_attempt: Writer,
+    best_counts: ResultStore, experiments: tuple[Experiment, ...], write_attempt: Writer
 ) -> None:
-    store = ResultStore.create(store.paths.root, best_counts(study))
     low, high = experiments[0].levels
-    skip(store, write_attempt(store, experiments[0], levels=[low]), high)
-    inspected = Inspected.of(load_results(store.paths.root))
+    skip(best_counts, write_attempt(best_counts, experiments[0], levels=[low]), high)
+    inspected = Inspected.of(load_results(best_counts.paths.root))
     assert [row["status"] for row in inspected.levels] == ["ok"]
     assert [row["status"] for row in inspected.pooled] == ["ok", "skipped"]
